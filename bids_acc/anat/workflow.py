@@ -516,7 +516,17 @@ class _Sinks:
     entities: Metadata
 
     def keep(self, field: str, key: str, metadata: dict[str, object] | str | None = None) -> None:
-        """Keep one file; its metadata may be another field."""
+        """Keep one file.
+
+        Parameters
+        ----------
+        field : str
+            Of the input node.
+        key : str
+            Row of the table of outputs.
+        metadata : dict or str, optional
+            What the sidecar says besides, or the field that holds it.
+        """
         inputnode = self.workflow.get_node('inputnode')
         sink = init_sink(key, output_dir=self.output_dir, entities=self.entities)
         if isinstance(metadata, str):
@@ -531,7 +541,19 @@ class _Sinks:
         self, field: str, key: str, each: Sequence[Mapping[str, str]],
         metadata: list[dict[str, object]] | str,
     ) -> None:  # fmt: skip
-        """Keep each file of a list, under entities of its own."""
+        """Keep each file of a list, under entities of its own.
+
+        Parameters
+        ----------
+        field : str
+            Of the input node, with as many files.
+        key : str
+            Row of the table of outputs.
+        each : sequence of mapping
+            Entities that tell the files apart.
+        metadata : list of dict, or str
+            What each sidecar says besides, or the field that holds such a list.
+        """
         parts = self._split(field, len(each))
         told = self._split(metadata, len(each)) if isinstance(metadata, str) else None
         for number, extra in enumerate(each):

@@ -24,9 +24,7 @@ from bids_acc.bids.selection import Filters
 from bids_acc.bids.sidecars import inherited_file, read_json
 from bids_acc.bids.uris import is_there, resolve_uri
 from bids_acc.exceptions import BidsAccError, ExitCode
-
-PROTON = ('1H', 'H1', 'H', '1-H', '^1H', 'PROTON', 'HYDROGEN')
-"""Spellings of the nucleus whose spectra are fitted."""
+from bids_acc.files.metadata import PROTON
 
 NIFTI_MRS_CODE = 44
 """Header extension of NIfTI-MRS."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from bids_acc.dwi.shells import Shells, find_shells
 from bids_acc.dwi.tensor import check_scheme
 from bids_acc.images import files
 from bids_acc.images.masks import brain_mask
+from bids_acc.typing import Metadata
 
 
 class _JoinRunsInputSpec(BaseInterfaceInputSpec):
@@ -97,9 +99,7 @@ class JoinRuns(SimpleInterface):
         self._results['gradients'] = str(
             series.gradients.write(Path(runtime.cwd) / 'gradients.tsv')
         )
-        self._results['partial_fourier'] = any(
-            float(s.get('PartialFourier') or 1) < 1 for s in sidecars
-        )
+        self._results['partial_fourier'] = any(map(is_partial, sidecars))
         self._results['slice_axis'] = series.slice_axis
         self._results['acquisition'] = [asdict(entry) for entry in series.acquisition]
         if series.reversed_pe is not None and series.reversed_pe_acquisition is not None:
@@ -131,6 +131,21 @@ class JoinRuns(SimpleInterface):
             'slice_axis': series.slice_axis,
         }
         return runtime
+
+
+def is_partial(metadata: Metadata) -> bool:
+    """Tell whether a sidecar says that k-space was acquired only in part.
+
+    Parameters
+    ----------
+    metadata : mapping
+        ``PartialFourier`` is a share, or a fraction such as ``6/8``, as protocols have it; what is
+        neither tells nothing.
+    """
+    try:
+        return Fraction(str(metadata.get('PartialFourier') or 1)) < 1
+    except (ValueError, ZeroDivisionError):
+        return False
 
 
 def _counts(shells: Shells) -> dict[int, int]:

@@ -375,10 +375,34 @@ def group_lines(
     amplitudes : (n_lines,) ndarray of complex128
         Sum of the real parts at echo time 0: the number of protons.
     """
+    return lines_after(
+        groups, spectrometer_frequency, lambda ensemble: SEQUENCES[sequence](ensemble, timing)
+    )
+
+
+def lines_after(
+    groups: Sequence[SpinGroup], spectrometer_frequency: float, move: Callable[[Ensemble], None]
+) -> tuple[FloatArray, ComplexArray]:
+    """Lines of a molecule after any sequence: frequencies in Hz and complex amplitudes.
+
+    Parameters
+    ----------
+    groups : sequence of SpinGroup
+        Of the molecule; each evolves by itself.
+    spectrometer_frequency : float
+        In MHz.
+    move : callable
+        Moves the density operator of a group from excitation to the echo.
+
+    Returns
+    -------
+    frequencies : (n_lines,) ndarray
+    amplitudes : (n_lines,) ndarray of complex
+    """
     frequencies, amplitudes = [], []
     for group in groups:
         ensemble = Ensemble(group, spectrometer_frequency)
-        SEQUENCES[sequence](ensemble, timing)
+        move(ensemble)
         found = ensemble.lines()
         frequencies.append(found[0])
         amplitudes.append(found[1])

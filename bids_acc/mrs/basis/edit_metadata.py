@@ -6,8 +6,8 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import SupportsFloat
 
+from bids_acc.files.metadata import first_number
 from bids_acc.mrs.basis.editing import OFF_PPM, TARGETS, USUAL_DURATION, USUAL_FWHM, EditPulse
 from bids_acc.typing import Metadata
 
@@ -34,18 +34,6 @@ class Editing:
     """Sentences about what was not told."""
     told: str = ''
     """What the metadata name as the target."""
-
-
-def _number(value: object) -> float:
-    """First number of a value; NaN when there is none."""
-    if isinstance(value, list | tuple):
-        value = value[0] if value else None
-    if isinstance(value, bool) or not isinstance(value, str | SupportsFloat):
-        return math.nan
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return math.nan
 
 
 def _pulse_of(metadata: Metadata, condition: str) -> Metadata:
@@ -117,7 +105,7 @@ def editing_of(metadata: Metadata, naa_ratio: float = math.nan) -> Editing:
 
 def _carrier(pulse: Metadata) -> float:
     """Chemical shift of a pulse in ppm, by the name of either standard; NaN when not told."""
-    told = (_number(pulse.get(name)) for name in ('PulseOffset', 'FrequencyOffset'))
+    told = (first_number(pulse.get(name)) for name in ('PulseOffset', 'FrequencyOffset'))
     return next((ppm for ppm in told if math.isfinite(ppm)), math.nan)
 
 
@@ -138,7 +126,7 @@ def _duration(on: Metadata, off: Metadata, assumptions: list[str]) -> float:
 
     BIDS has it in ms, NIfTI-MRS in s; which one is meant is plain from the number.
     """
-    value = _number(on.get('PulseDuration', off.get('PulseDuration')))
+    value = first_number(on.get('PulseDuration', off.get('PulseDuration')))
     low, high = DURATION_RANGE_S
     for duration in (value, value / 1e3):
         if low <= duration <= high:

@@ -22,7 +22,7 @@ from scipy.optimize import brentq
 
 from bids_acc.exceptions import SettingsError
 from bids_acc.mrs.basis import spin_systems
-from bids_acc.mrs.basis.density_matrix import Ensemble, Timing, lines_to_fid
+from bids_acc.mrs.basis.density_matrix import Ensemble, Timing, lines_after, lines_to_fid
 from bids_acc.mrs.basis.macromolecules import gaussian_fid
 from bids_acc.mrs.basis.simulate import MODEL_VERSION, cached, store, timing_of
 from bids_acc.mrs.spectrum import PPM_REFERENCE, Basis
@@ -399,11 +399,7 @@ def _lines(
     name: str, timing: Timing, pulse: EditPulse | None, spectrometer_frequency: float
 ) -> tuple[FloatArray, ComplexArray]:
     """Lines of a molecule at the echo: frequencies in Hz and complex amplitudes."""
-    frequencies, amplitudes = [], []
-    for group in spin_systems.load(name).groups:
-        ensemble = Ensemble(group, spectrometer_frequency)
-        mega_press(ensemble, timing, pulse)
-        found = ensemble.lines()
-        frequencies.append(found[0])
-        amplitudes.append(found[1])
-    return np.concatenate(frequencies), np.concatenate(amplitudes)
+    return lines_after(
+        spin_systems.load(name).groups, spectrometer_frequency,
+        lambda ensemble: mega_press(ensemble, timing, pulse),
+    )  # fmt: skip

@@ -11,6 +11,7 @@ from scipy.interpolate import make_interp_spline
 
 from bids_acc.exceptions import InputDataError, MissingInputError
 from bids_acc.files.reading import reads
+from bids_acc.images.phase import GAMMA_HZ_PER_T
 from bids_acc.mrs.basis.lcmodel_file import RawBasis, read_lcmodel_basis
 from bids_acc.mrs.spectrum import PPM_REFERENCE, Spectrum
 from bids_acc.typing import ComplexArray
@@ -111,7 +112,7 @@ def _read_osprey(path: Path) -> RawBasis:
         names=tuple(str(name) for name in np.atleast_1d(struct.name)),
         fids=fids.T,
         dwell_time=float(struct.dwelltime),
-        spectrometer_frequency=42.577478518 * float(struct.Bo),
+        spectrometer_frequency=GAMMA_HZ_PER_T / 1e6 * float(struct.Bo),
         # In ms as Osprey writes it; no echo takes a second.
         echo_time=echo_time / 1e3 if echo_time > 1 else echo_time,
         sequence=str(np.atleast_1d(sequence)[0]) if np.size(sequence) else '',

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import SupportsFloat
 
+from bids_acc.mrs.signal.measures import GYROMAGNETIC_RATIO_1H
 from bids_acc.typing import Metadata
 
 
@@ -92,8 +93,9 @@ def mrsinmrs(
     mhz = _number(quality, 'spectrometer_mhz')
     snr = _first_known(quality, 'snr_lcm', 'snr_lcmodel', 'snr_spectrum')
     width = _first_known(quality, 'fwhm_hz', 'fwhm_lcmodel_hz', 'fwhm_fsl_hz')
+    tesla = round(mhz / GYROMAGNETIC_RATIO_1H, 2)
     return [
-        known('1a', 'Field strength (T)', round(mhz / 42.577478, 2), 'spectrometer frequency'),
+        known('1a', 'Field strength (T)', tesla, 'spectrometer frequency'),
         field('1b', 'Manufacturer', 'Manufacturer'),
         field('1c', 'Model', 'ManufacturersModelName'),
         field('1c', 'Scanner software', 'SoftwareVersions'),

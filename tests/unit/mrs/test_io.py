@@ -10,13 +10,8 @@ import numpy as np
 import pytest
 
 from bids_acc.exceptions import InputDataError, MetadataError, MissingInputError
-from bids_acc.mrs.scan.io import (
-    MrsData,
-    check_metadata,
-    read_affine,
-    read_nifti_mrs,
-    write_nifti_mrs,
-)
+from bids_acc.mrs.scan.io import MrsData, read_affine, read_nifti_mrs, write_nifti_mrs
+from bids_acc.mrs.scan.metadata import check_metadata
 
 GOOD = {
     'SpectrometerFrequency': [127.75],
