@@ -102,6 +102,8 @@ def tissue_image(
     means, stride = local_tissue_means(data, probabilities, tuple(voxel_sizes(affine)))
     coarse = affine @ np.diag([*map(float, stride), 1.0])
     template_x = np.diag([4.0, 4.0, 4.0, 1.0])
+    # Where the template's own grid begins. A coordinate is linear in space, so that 4 mm lose
+    # nothing.
     template_x[:3, 3] = (-98.0, -134.0, -72.0)
     x = np.indices((50, 60, 50))[0] * 4.0 - 98.0
     side = image_to_t1w(x, template_x, means[0].shape, coarse, images_to_t1w)

@@ -156,6 +156,8 @@ class T1wCandidate:
     def rank(self) -> tuple[object, ...]:
         """Order of preference among the candidates of a session; the smallest is taken."""
         against = tuple(holds for holds, _ in self.against)
+        # Edges computed from oblique matrices differ in their last digits, which must not choose
+        # an image.
         return (not self.is_named, *against, round(self.voxel_mm, 1), not self.is_normalised)
 
     @property
@@ -234,6 +236,7 @@ def find_anat(
     if not files:
         raise _no_t1w(index, subject, session, filters)
     files, twins = without_twins(files)
+    # The sidecars of all spectra are read for this, which only a choice is worth.
     named = named_by_spectra(index, subject, session, filters) if len(files) > 1 else set()
     good, refused = judge_t1w(index, files, named)
     if not good:
@@ -252,6 +255,7 @@ def find_anat(
     notes += twins
     entities = {**first.entities, 'subject': subject}
     if averaged:
+        # An average is of no single run.
         entities.pop('run', None)
     if session is not None:
         entities['session'] = session
@@ -318,6 +322,8 @@ def _candidate(index: ImageIndex, bids_file: ImageFile, is_named: bool) -> T1wCa
     metadata = metadata_of(index, path)
     if part := image_part(entities, metadata):
         raise InputDataError(f'{path} is a {part} image; a magnitude image is needed.')
+    # dcm2niix copies DICOM's Modality into the sidecar: nothing in the image tells that a CT was
+    # named T1w.
     if (kind := str(metadata.get('Modality') or 'MR').upper()) not in ('MR', 'N/A'):
         raise InputDataError(f'{path} is no MR image: Modality is {kind} in its sidecar.')
     shape = check_image(path, (3, 4, 5), minimum_size=16)

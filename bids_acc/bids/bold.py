@@ -83,6 +83,7 @@ def find_bold(
         folder = root / f'sub-{subject}' / (f'ses-{session}' if session else '') / 'func'
         images = _images(folder) if folder.is_dir() else []
         source = source_of(folder, name)
+        # Results of an earlier run of this program are never its input.
         if source.startswith('bids_acc'):
             continue
         if not images:
@@ -113,6 +114,9 @@ def source_of(folder: Path, name: str) -> str:
 
 def _images(folder: Path) -> list[Path]:
     """List the prepared series of a folder, a hemisphere's left half standing for both."""
+    # With --me-output-echos fMRIPrep writes each echo besides their combination; the echoes are no
+    # series of their own. Phases are none either. Names with a dot in front are what macOS leaves
+    # beside files on other disks.
     volumes = [p for p in sorted(folder.glob('[!.]*_desc-preproc_bold.nii*'))
                if p.name.endswith(('.nii', '.nii.gz')) and 'echo' not in entities_of(p)
                and entities_of(p).get('part', 'mag') == 'mag']  # fmt: skip
@@ -263,6 +267,7 @@ def _prepared_run(image: Path, source: str, raw_root: Path) -> BoldRun:
     names = long_names(short, ('sub', 'ses', *NAMES))
     table, sidecar = _confounds_of(image, short)
     raw = _raw_of(short, raw_root)
+    # fMRIPrep's sidecar comes last: what it says is of the series as it is now, such as StartTime.
     metadata = {**_raw_metadata(raw, raw_root), **_own_metadata(image)}
     run = BoldRun(
         bold=bold, entities=names, metadata=metadata, space=_space_of(image), source=source,
@@ -312,6 +317,7 @@ def _slice_timing_notes(metadata: Mapping[str, object], repetition_time: float) 
 def _confounds_of(image: Path, short: Mapping[str, str]) -> tuple[Path, Path | None]:
     """Find the table of confounds of a run, and the JSON beside it."""
     own = {k: v for k, v in short.items() if k in ('sub', 'ses', *NAMES)}
+    # The second is the older name of the same table.
     for suffix in ('timeseries', 'regressors'):
         for path in sorted(image.parent.glob(f'[!.]*_desc-confounds_{suffix}.tsv')):
             if _told_apart(entities_of(path)) == own:
@@ -402,6 +408,7 @@ def _events_of(raw: Path | None, short: Mapping[str, str], raw_root: Path) -> Pa
     folder = raw_root / f'sub-{short["sub"]}' / (f'ses-{short["ses"]}' if 'ses' in short else '')
     start = raw.parent if raw is not None else folder / 'func'
     for place in (start, *(p for p in start.parents if p.is_relative_to(raw_root))):
+        # A table without task would by inheritance be that of every run, rest as well.
         fitting = [p for p in place.glob('[!.]*_events.tsv')
                    if entities_of(p).items() <= own.items()
                    and entities_of(p).get('task') == own.get('task')]  # fmt: skip

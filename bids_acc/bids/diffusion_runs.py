@@ -99,6 +99,7 @@ class JudgedRun:
         bool
             Also True where either sidecar has no ``EchoTime``: a join is not refused for that.
         """
+        # Not <=: an echo time that is not told is NaN, and does not keep series apart.
         return not abs(self.echo_time - other.echo_time) > ECHO_TIME_S
 
     def shares_grid(self, other: JudgedRun) -> bool:
@@ -318,6 +319,8 @@ def _judge(run: DwiRun, root: Path, selection: Selection) -> JudgedRun:
     affine = read_grid(run.image)[1]
     given = run.metadata.get('PhaseEncodingDirection')
     direction, said = direction_of(run.metadata, run.label, affine)
+    # A word that means nothing is refused: left out, the usual direction would be assumed in its
+    # place.
     if given and not direction:
         raise MetadataError(f'{run.image}: {said}.')
     odd = _along_slices(direction, run.metadata)
@@ -475,6 +478,8 @@ def _together(
         raise none_left(refused, 'diffusion series')
     left: Refused = []
     chosen = list(judged)
+    # One rule after the other, each on what the one before has left: a group is alike in all of
+    # them.
     for belongs, reason in RULES:
         groups = _grouped(chosen, belongs)
         if len(groups) == 1:

@@ -178,6 +178,7 @@ def _discover_session(
             reason_code='not_selected',
         )
         if modality in selection.modalities:
+            # MODALITIES begins with anat, so that this is known when the others ask for it.
             has_anat = found['anat'] is not None
             row, found[modality] = _plan_modality(
                 row, index, subject, session, selection, has_anat=has_anat

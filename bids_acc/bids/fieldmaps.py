@@ -411,14 +411,13 @@ def _belongs(
     what: str = 'diffusion',
 ) -> list[str]:
     """Refuse a field map that is for something else; say what was assumed."""
+    # BIDS recommends these identifiers, and knows IntendedFor for what has none.
     identifiers = _words(metadata.get('B0FieldIdentifier'))
     sources = {w for r in runs for w in _words(r.metadata_of_image.get('B0FieldSource'))}
     own = {w for r in runs for w in _words(r.metadata_of_image.get('B0FieldIdentifier'))}
     if identifiers & (sources | own):
         return []
     targets = _words(metadata.get('IntendedFor'))
-    if targets & {''} or not targets:
-        targets = set()
     if any(_same_file(target, run.image) for target in targets for run in runs):
         return []
     if any(_means(target, run.image) for target in targets for run in runs):
@@ -435,6 +434,7 @@ def _belongs(
             f'its B0FieldIdentifier is {wanted}, and B0FieldSource of the series is '
             f'{", ".join(sorted(sources))}'
         )
+    # That the series names no source may be forgotten; that another image names this map may not.
     if other := _claimed_by(path.parent.parent, identifiers):
         raise InputDataError(f'its B0FieldIdentifier {wanted} is the B0FieldSource of {other}')
     return [f'taken, although no image names its B0FieldIdentifier {wanted} as B0FieldSource']

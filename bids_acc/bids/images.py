@@ -246,5 +246,6 @@ def check_not_empty(path: Path) -> None:
         If no voxel of any volume holds a signal.
     """
     values = open_image(path).dataobj
+    # Of most series the first volume tells; the rest is read only where that one is empty.
     if not np.nan_to_num(np.asarray(values[..., 0])).any():
         check_signal(np.asarray(values), str(path))

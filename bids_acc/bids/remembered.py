@@ -101,6 +101,8 @@ class Memory:
         state = self._state(subject)
         try:
             content = _SESSIONS.dump_json(list(sessions))
+            # Written and read again before it is believed: JSON has no NaN and no tuples, and a
+            # plan from memory must be the plan.
             same = _SESSIONS.validate_json(content) == list(sessions)
         except ValueError:  # names that are no text
             return

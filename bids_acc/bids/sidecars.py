@@ -170,6 +170,8 @@ def inherited_metadata(
         files = (p for p in listing(folder) if p.name.endswith(f'{suffix}.json'))
         named = [p for p in files if suffix_of(p) == suffix and not p.name.startswith('.')]
         fitting = [p for p in named if entities_of(p).items() <= own.items()]
+        # BIDS allows one that fits in each folder; where there are more, the one that says most of
+        # the file comes last and holds.
         for sidecar in sorted(fitting, key=lambda p: (len(entities_of(p)), p.name)):
             metadata.update(read_json(sidecar))
     return metadata

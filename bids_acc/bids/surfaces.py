@@ -206,6 +206,8 @@ FREESURFER_FILES = frozenset({'white', 'pial', 'pial.T1', 'thickness', 'area', '
 
 def _shared(place: Path, subject: str) -> str:
     """Say that surfaces of a whole person stand for a session."""
+    # FreeSurfer's longitudinal stream keeps the list of visits in the folder of the template it
+    # made of them.
     kind = 'a longitudinal template' if (place / 'base-tps').is_file() else 'surfaces'
     return (
         f'{kind} of sub-{subject} as a whole, the same for every session: no change over time '

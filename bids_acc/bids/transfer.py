@@ -266,6 +266,7 @@ def _check_alike(on: _Image, off: _Image) -> None:
                 f'({off.path.name}); their ratio would not tell of saturation alone.'
             )
     sizes = [np.linalg.norm(read_grid(i.path)[1][:3, :3], axis=0) for i in (on, off)]
+    # Sorted, as the axes of one image may be stored in another order than those of the other.
     if not np.allclose(np.sort(sizes[0]), np.sort(sizes[1]), rtol=0.01):
         shown = [' x '.join(f'{edge:.3g}' for edge in size) for size in sizes]
         raise InputDataError(
@@ -293,6 +294,7 @@ def _check_effect(on: _Image, off: _Image) -> list[str]:
         )
     if first.shape != second.shape or not same_grid:
         notes.append('the two images lie on different grids')
+    # By the middle of what is bright, for which the images need not lie on one grid.
     ratio = float(transfer_ratio(_bright_level(first, on.path), _bright_level(second, off.path)))
     if ratio < 0:
         raise InputDataError(

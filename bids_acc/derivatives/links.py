@@ -36,6 +36,7 @@ def link_names(raw: str, bids_dir: Path, derivatives: Mapping[str, Path]) -> dic
     names = {raw: bids_dir}
     for given, root in derivatives.items():
         plain = re.sub(r'[^A-Za-z0-9]+', '', given)
+        # Names that begin with raw are kept for raw data sets, of which more may come later.
         plain = 'derivative' if not plain or plain.startswith(RAW) else plain
         number, name = 1, plain
         while name in names:

@@ -332,6 +332,8 @@ def find_outputs(key: str, output_dir: Path | str, **filters: Any) -> list[Found
             continue
         if any(name not in entities for name in spec.free):
             continue
+        # A file that was moved or renamed by hand parses as well; only one in its place is an
+        # output.
         if path.relative_to(output_dir) != build_path(spec, entities):
             continue
         if all(

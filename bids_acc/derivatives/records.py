@@ -115,6 +115,7 @@ def read_record(output_dir: Path, label: str) -> Record | None:
     try:
         content = json.loads(record_path(output_dir, label).read_text())
         record = Record(**content)
+    # A record that cannot be read costs a computation; believed, it would cost a result.
     except (OSError, ValueError, TypeError, RecursionError):
         return None
     return record if record.label == label and _is_sound(record) else None

@@ -77,6 +77,7 @@ def write_status(run_folder: Path, rows: Sequence[StatusRow]) -> Path:
     columns = [name for name in StatusRow.__dataclass_fields__ if name != 'exit_code']
     table = pd.DataFrame([plain(asdict(row)) for row in rows], columns=columns)
     for column in ('reason_text', 'reason_code'):
+        # A message of another library may hold line breaks and tabs, which would end the row.
         table[column] = table[column].str.replace(r'\s+', ' ', regex=True)
     path = run_folder / 'status.tsv'
     write_tsv(path, table.replace('', None))

@@ -283,6 +283,8 @@ def _run_together(
                 active.append((run, run.rounds()))
             for run, rounds in list(active):
                 others = sum(len(o.plugin.pending_tasks) for o, _ in active if o is not run)
+                # Each plug-in counts the tasks of its own graph only, and the limit is that of
+                # all.
                 run.plugin.max_jobs = limit - others
                 try:
                     over = next(rounds, True)

@@ -186,6 +186,7 @@ def available_memory_gb() -> float:
     limits = [psutil.virtual_memory().total]
     for name in ('/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory.limit_in_bytes'):
         with contextlib.suppress(OSError, ValueError):
+            # A cgroup without a limit holds the word max here.
             limits.append(int(Path(name).read_text()))
     found: float = min(limits) / 1024**3
     return found

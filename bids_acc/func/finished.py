@@ -265,6 +265,7 @@ def _n_regressors(run: FinishedRun, kept: BoolArray) -> float:
     own = [name for name in table if not NO_NUISANCE.search(str(name))]
     columns = [_numbers(table, str(name), path)[kept] for name in own]
     values = np.nan_to_num(np.column_stack(columns)) if columns else np.empty((len(kept), 0))
+    # Not the number of columns: one that follows from others takes no degree of freedom.
     return float(np.linalg.matrix_rank(values)) if values.shape[1] else 0.0
 
 
@@ -341,6 +342,8 @@ def _parcellated(run: FinishedRun, name: str) -> pd.DataFrame:
         )
     if name == 'timeseries':
         series = table.astype(float)
+        # Zeros throughout are written for regions outside the field of view, and would correlate
+        # with nothing.
         series.loc[:, (series == 0).all(axis=0)] = np.nan
         return series
     if name == 'matrix':

@@ -576,6 +576,8 @@ def stripped_mask(data: npt.ArrayLike, voxel_sizes: npt.ArrayLike) -> BoolArray:
     data = np.asarray(data)
     background = float(data.min()) if data.min() >= 0 else 0.0
     mask = largest_component(data > background)
+    # Padded, as SciPy takes what lies beyond an array for empty: the erosion would eat a brain
+    # from where the field of view cuts it.
     closed = ndimage.binary_closing(np.pad(mask, 4), ball(3.0, voxel_sizes))[4:-4, 4:-4, 4:-4]
     return np.asarray(ndimage.binary_fill_holes(closed | mask))
 
@@ -606,6 +608,8 @@ def finer(data: npt.ArrayLike, affine: FloatArray) -> tuple[npt.NDArray[np.float
     if (factor == 1).all():
         return data, affine
     fine = ndimage.zoom(data, factor, order=3, output=np.float32)
+    # SciPy's zoom lays the centres of the first and the last voxel onto each other, so that the
+    # origin stays and a step is no exact fraction of the old one.
     step = (np.array(data.shape) - 1) / (np.array(fine.shape) - 1)
     return fine, affine @ np.diag([*step, 1.0])
 
@@ -686,6 +690,7 @@ def euler_number_of_solid(mask: npt.ArrayLike) -> int:
             cells = np.delete(cells, -1, axis) | np.delete(cells, 0, axis)
         dimension = 3 - len(axes)
         total += (-1) ** dimension * int(cells.sum())
+    # The surface of a solid has twice the Euler number of the solid.
     return 2 * total
 
 

@@ -454,6 +454,7 @@ class SampleTransfer(SimpleInterface):
         shape, flat = points.shape[:2], points.reshape(-1, 3)
         difference, base = signals.at(flat)
         grey, csf = tissue_shares(flat, tissues[0], tissues[1], grid)
+        # Difference and signal are averaged apart and divided last, as the ratio of sums.
         maps = {'difference': difference, 'base': base, 'white': 1 - grey - csf}
         return combine_depths(
             {name: values.reshape(shape) for name, values in maps.items()},

@@ -187,6 +187,7 @@ def tissue_figures(
         difference) and ``negative_share`` of pure grey and white matter.
     """
     ratio = np.asarray(mtr, dtype=float)
+    # Voxels at borders hold two tissues, and how many there are is anatomy, not quality.
     pure = [np.asarray(p) > PURE for p in (grey, white, csf)]
     figures = {f'mtr_{name}': _median(ratio[own])
                for name, own in zip(('gm', 'wm', 'csf'), pure, strict=True)}  # fmt: skip

@@ -145,6 +145,7 @@ def check_apart(bids_dir: Path, output_dir: Path, work_dir: Path | None) -> None
 def _same(one: Path, other: Path) -> bool:
     """Tell whether two names stand for one folder, through links and mounts as well."""
     try:
+        # resolve() does not see that two mounts are one folder; samefile() needs both to exist.
         return one.resolve() == other.resolve() or one.samefile(other)
     except (OSError, RuntimeError):  # absent, or a loop of links
         return False

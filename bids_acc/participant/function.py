@@ -118,6 +118,8 @@ def _contrasts(runs: Sequence[Run], settings: FuncSettings) -> tuple[ContrastFie
     for run in runs:
         events = read_events(run.events or Path(), _seconds(run))
         each.append(set(events['trial_type']))
+        # A dictionary keeps their order, and contrasts come out the same whichever run has which
+        # condition.
         conditions |= dict.fromkeys(sorted(each[-1]))
     found = choose_contrasts(list(conditions), settings.contrasts)
     for contrast in found:
@@ -172,6 +174,8 @@ def usable_runs(inputs: FuncInputs, strategy: str = '') -> tuple[FuncInputs, lis
         else:
             kept.append(used)
             notes += [f'{_image(run).name}: {text}' for text in said]
+    # A task is fitted or at rest as a whole: its runs are joined, and a run without events has no
+    # effect to give.
     fitted = {_together(run) for run in kept if run.events is not None}
     without = [run for run in kept if run.events is None and _together(run) in fitted]
     kept = [run for run in kept if run not in without]

@@ -200,6 +200,7 @@ def init_session_wf(
             )
             modalities[mrs.name] = 'mrs'
             _join(workflow, anat, mrs)
+    # Alone, or with others that take nothing from it, no connection has brought it into the graph.
     if job.wants('anat') and anat is not None and anat not in workflow._graph.nodes():
         workflow.add_nodes([anat])
     return workflow, modalities
@@ -431,6 +432,7 @@ def task_seed(seed: int, label: str) -> int:
     >>> task_seed(1, 'sub-01_anat') == task_seed(1, 'sub-01_anat')
     True
     """
+    # crc32 and not hash(), which Python salts anew in every process.
     sequence = np.random.SeedSequence(seed, spawn_key=(zlib.crc32(label.encode()),))
     return int(sequence.generate_state(1)[0] % (2**31 - 1))
 

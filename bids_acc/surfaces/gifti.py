@@ -61,6 +61,7 @@ def write_surface(
         GeometricType=geometry,
     )
     space = GiftiCoordSystem('NIFTI_XFORM_SCANNER_ANAT', 'NIFTI_XFORM_SCANNER_ANAT')
+    # The standard knows uint8, int32 and float32 only.
     points = GiftiDataArray(
         np.asarray(vertices, dtype=np.float32), 'NIFTI_INTENT_POINTSET', coordsys=space, meta=meta
     )
@@ -262,6 +263,8 @@ class _Inspector:
         packed, self._text = ''.join(self._text), None
         if self._encoding == 'GZipBase64Binary':
             expected = self._values * self._itemsize
+            # One byte beyond what is declared shows that there is more, whatever else is packed
+            # there.
             found = zlib.decompressobj().decompress(base64.b64decode(packed), expected + 1)
             if len(found) != expected:
                 more = 'more' if len(found) > expected else 'less'

@@ -254,6 +254,8 @@ def inverted(matrix: FloatArray) -> FloatArray:
     diagonal = np.diag(matrix)
     if not (np.all(np.isfinite(matrix)) and np.all(diagonal > 0)):
         raise ComputationError('the Fisher information is singular or not finite')
+    # Amplitudes, radians and Hz differ by many powers of ten; unscaled, the inverse would lose
+    # digits.
     scale = 1 / np.sqrt(diagonal)
     try:
         inverse = np.linalg.inv(matrix * np.outer(scale, scale))

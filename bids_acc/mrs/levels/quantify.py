@@ -150,6 +150,7 @@ def _tissue_factor(result: EngineResult, name: str, scaling: WaterScaling, unit:
     amounts = [max(result.amount(member)[0], 0.0) for member in members]
     total = sum(amounts)
     if not total > 0:
+        # Of an amount of zero any factor makes zero.
         return factors[0] if factors else math.nan
     return sum(f * a for f, a in zip(factors, amounts, strict=True)) / total
 

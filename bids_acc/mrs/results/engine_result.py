@@ -247,6 +247,8 @@ class EngineResult:
         if len(index) == 1:
             return float(self.values[index[0]]), float(self.sd[index[0]])
         if self.covariance is None:
+            # Bounds of members cannot be added: lines that overlap, such as those of Glu and Gln,
+            # are told together better than each, and their errors are opposite.
             return self.sums.get(name) or (float(self.values[index].sum()), math.nan)
         return float(self.values[index].sum()), _spread(self._members(name), self.covariance)
 
