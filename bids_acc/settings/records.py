@@ -52,8 +52,8 @@ class AnatSettings:
         (),
         'atlases of which regions are measured besides DKT and the cingulate areas of HCP-MMP1.0 '
         '(cortex) and CerebrA (volumes): NAME=PATH of a file or BIDS atlas folder (.nii.gz with '
-        'a table index, name in MNI152 space; .label.gii or .annot on fsaverage), or HCPMMP1 or '
-        'Desikan',
+        'a table index, name or a look-up table, in MNI152 space; .label.gii or .annot on '
+        'fsaverage), or HCPMMP1 or Desikan',
         flag='--atlas',
         metavar='NAME=PATH',
     )

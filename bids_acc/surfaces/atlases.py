@@ -8,9 +8,10 @@ region has a name and vertices, voxels or both, whoever wrote its file.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -28,9 +29,10 @@ from bids_acc.exceptions import BidsAccError, MissingInputError, SettingsError
 from bids_acc.files.reading import reading
 from bids_acc.images.affines import apply_matrix
 from bids_acc.surfaces.gifti import read_labels
+from bids_acc.surfaces.label_tables import NO_CODE, NamedLabel, parse_labels
 from bids_acc.surfaces.regions import Labels, find_region, plain_label
 from bids_acc.surfaces.template import DENSITIES, HEMISPHERES, atlas_provenance, load_template
-from bids_acc.tables.reading import read_raw
+from bids_acc.tables.reading import read_text
 from bids_acc.typing import Codes, FloatArray, IntArray, Numbers, Volume
 
 BETWEEN = 0.01
@@ -38,6 +40,10 @@ BETWEEN = 0.01
 BESIDE, ROOM_MM = 0.1, 8.0
 """Share of an atlas that may lie beside the brain, and the room that counts to it (own
 conventions: spinal cord, and the spaces of MNI, which differ by some mm)."""
+TABLE_ENDS = ('.tsv', '.csv', '.txt', '.lut', '_lut.txt', '_labels.txt', '_LUT.txt', '.label')
+"""Endings of tables that name labels, the first wanted most (BIDS', then what others write)."""
+MNI_SPACES = re.compile(r'MNI152|MNI$|MNIColin27|ICBM|IXI549Space')
+"""Spaces of a volume that lie within millimetres of the template's."""
 CIFTI = ('.dlabel.nii', '.dscalar.nii', '.dtseries.nii')
 """Endings of files that are NIfTI by name only."""
 DEFAULT_ATLAS = 'DKT'
@@ -243,7 +249,8 @@ def parse_atlas(text: str) -> tuple[str, Path | None]:
         raise SettingsError(
             f'--atlas {text}: {name} is the name of a shipped atlas; give another.'
         )
-    return name, Path(path)
+    # shells leave a ~ behind = as it is; Path.expanduser fails without a home
+    return name, Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 @cache
@@ -380,7 +387,8 @@ def _tables(path: Path) -> list[Path]:
     """Return where the table of a volume's names may lie: the space may be left out of it."""
     stem = path.name.partition('.')[0]
     short = re.sub(r'(?:tpl|space|res|cohort)-[^_]+_', '', stem)
-    return [path.with_name(f'{word}.tsv') for word in (stem, short)]
+    words = dict.fromkeys((stem, short))
+    return [path.with_name(f'{word}{end}') for end in TABLE_ENDS for word in words]
 
 
 def _in_folder(folder: Path) -> Path:
@@ -413,13 +421,13 @@ def _read_surfaces(name: str, path: Path) -> SurfaceAtlas:
 
 def _other_side(path: Path, side: str) -> Path:
     """Return the file of a hemisphere beside that of either one."""
-    words = {'L': ('hemi-L', 'lh.'), 'R': ('hemi-R', 'rh.')}
+    words = {'L': ('hemi-L', 'lh.', '.L.'), 'R': ('hemi-R', 'rh.', '.R.')}
     name = path.name
     for left, right in zip(words['L'], words['R'], strict=True):
         for word in (left, right):
             if word in name:
                 return path.with_name(name.replace(word, left if side == 'L' else right))
-    raise SettingsError(f'the name of {path.name} has no hemi-L, hemi-R, lh. or rh.')
+    raise SettingsError(f'the name of {path.name} has no hemi-L, hemi-R, lh., rh., .L. or .R.')
 
 
 def _read_side(path: Path, hemi: str) -> tuple[IntArray, dict[int, str]]:
@@ -476,6 +484,8 @@ def _read_volume(name: str, path: Path, *, named: bool = True) -> VolumeAtlas:
     """Read a volume atlas with its table of names; without one, codes are the names."""
     image: Any = nb.load(str(path))
     affine = np.asarray(image.affine, dtype=float)
+    if len(image.shape) > 3 and set(image.shape[3:]) == {1}:
+        image = nb.squeeze_image(image)
     if len(image.shape) == 3:
         data: Codes | Volume = _whole_codes(image, path)
     elif len(image.shape) == 4:
@@ -489,11 +499,17 @@ def _read_volume(name: str, path: Path, *, named: bool = True) -> VolumeAtlas:
         regions = read_region_names(path, 0 if data.ndim == 3 else data.shape[3])
     else:
         regions = {code: (f'region{code}', '') for code in sorted(there)}
+    note = _space_note(path)
     if data.ndim == 3:
+        nameless = sorted(there - set(regions))
         regions = {code: region for code, region in regions.items() if code in there}
         if not regions:
             raise SettingsError(f'none of the codes in the table is in {path.name}.')
-    atlas = VolumeAtlas(name, data, affine, regions, _space_note(path))
+        if nameless:
+            shown = ', '.join(map(str, nameless[:5])) + (' ...' if len(nameless) > 5 else '')
+            own = f'{len(nameless)} of its codes are not in the table and are left out ({shown})'
+            note = f'{note}; {own}' if note else f'{path.name}: {own}'
+    atlas = VolumeAtlas(name, data, affine, regions, note)
     check_place(atlas)
     check_sides(atlas)
     return atlas
@@ -572,10 +588,15 @@ def _brain_box() -> tuple[FloatArray, FloatArray]:
 
 
 def _space_note(path: Path) -> str:
-    """Say what is assumed of the space of a volume atlas."""
+    """Say what is assumed of the space of a volume atlas; refuse one that is none of MNI152."""
     if ICBM_2009.search(path.name):
         return ''
     other = OTHER_SPACE.search(path.name)
+    if other and not MNI_SPACES.match(other[1]):
+        raise SettingsError(
+            f'{path.name} lies in {other[1]}, which is none of the spaces of MNI152: bring it to '
+            'MNI152NLin2009cAsym or alike, labels by nearest neighbour.'
+        )
     where = f'lies in {other[1]}' if other else 'does not tell its space'
     return (
         f'{path.name} {where}; it is taken as MNI152NLin2009aSym, from which other MNI152 '
@@ -612,29 +633,44 @@ def read_region_names(path: Path, n_maps: int = 0) -> dict[int, tuple[str, str]]
             f'{tables[0].name}, the table that names its regions (columns index and name), is not '
             'beside it.'
         )
-    raw = read_raw(table)
-    columns = [name.strip().lower() for name in raw.header]
-    frame = pd.DataFrame(list(raw.rows), columns=columns, dtype=str)
-    names = next((c for c in ('name', 'label', 'region') if c in frame), None)
-    if names is None or ('index' not in frame and not n_maps):
+    try:
+        rows = parse_labels(read_text(table)[0])
+    except ValueError as error:
+        raise SettingsError(f'{table.name} {error}.') from error
+    if n_maps:
+        rows = _in_order_of_maps(rows, n_maps, table)
+    elif any(row.code == NO_CODE for row in rows):
         raise SettingsError(f'{table.name} needs the columns index and name.')
-    if n_maps and len(frame) != n_maps:
-        raise SettingsError(f'{table.name} names {len(frame)} regions, the image has {n_maps}.')
-    index = range(n_maps) if n_maps else [int(float(v)) for v in frame['index']]
-    sides = next((c for c in ('hemisphere', 'hemi', 'side') if c in frame), None)
-    found = {}
-    for row, code in enumerate(index):
-        own, side = split_side(str(frame[names].iloc[row]))
-        said = str(frame[sides].iloc[row]).strip().upper()[:1] if sides else side
-        if code != 0 or n_maps:
-            found[code] = (own if said in ('L', 'R') else str(frame[names].iloc[row]).strip(),
-                           said if said in ('L', 'R') else '')  # fmt: skip
+    codes = [row.code for row in rows]
+    if again := sorted({code for code in codes if codes.count(code) > 1}):
+        shown = str(again[0])[:20]
+        raise SettingsError(f'{table.name} has code {shown} in more than one row; leave one.')
+    found = {row.code: _named_side(row) for row in rows if row.code != 0 or n_maps}
     known = list(found.values())
     if twice := sorted({' '.join(region).strip() for region in known if known.count(region) > 1}):
         raise SettingsError(
-            f'{table.name}: {", ".join(twice[:4])} stands for several regions; give each a name.'
+            f'{table.name}: {", ".join(n[:40] for n in twice[:4])} stands for several regions; '
+            'give each a name.'
         )
     return found
+
+
+def _in_order_of_maps(rows: list[NamedLabel], n_maps: int, table: Path) -> list[NamedLabel]:
+    """Give the rows the numbers of maps, from 0: by their codes where these count maps."""
+    if len(rows) != n_maps:
+        raise SettingsError(f'{table.name} names {len(rows)} regions, the image has {n_maps}.')
+    codes = sorted(row.code for row in rows)
+    if codes in (list(range(n_maps)), list(range(1, n_maps + 1))):
+        rows = sorted(rows, key=lambda row: row.code)
+    return [replace(row, code=number) for number, row in enumerate(rows)]
+
+
+def _named_side(row: NamedLabel) -> tuple[str, str]:
+    """Return name and side of a row; the column of sides counts before the name."""
+    own, side = split_side(row.name)
+    told = row.side.upper()[:1]
+    said = told if told in ('L', 'R') else side
+    return (own, said) if said else (row.name, '')
 
 
 _SIDE = re.compile(
