@@ -119,7 +119,7 @@ def build_parser() -> _Parser:
     )
     parser.add_argument('output_dir', nargs='?', type=Path, help='folder for the derivatives')
     parser.add_argument(
-        'level', nargs='?', choices=tuple(LEVELS), metavar='{participant,group}',
+        'level', nargs='?', metavar='{participant,group}',
         help='one subject after the other, or the cohort from the output folder alone',
     )  # fmt: skip
     parser.add_argument('--version', action='version', version=f'bids_acc {__version__}')
@@ -327,11 +327,29 @@ def _given_options(given: argparse.Namespace) -> dict[str, Any]:
     return values
 
 
+def _level(word: str | None) -> str | None:
+    """Read the name of a level.
+
+    Raises
+    ------
+    SettingsError
+        If it is none, with what was probably meant.
+    """
+    if word is None or word in LEVELS:
+        return word and LEVELS[word]
+    close = difflib.get_close_matches(word.lower(), LEVELS, n=1)
+    meant = f' (did you mean {close[0]}?)' if close else ''
+    raise SettingsError(
+        f'{word}{meant} is no level: bids_dir, output_dir and then participant or group, in this '
+        'order. See bids_acc --help.'
+    )
+
+
 def _given_request(given: argparse.Namespace) -> dict[str, object]:
     """Collect what else the command line names, as fields of `Request`."""
     values = {
         'bids_dir': given.bids_dir, 'output_dir': given.output_dir,
-        'level': LEVELS.get(given.level), 'participant_labels': given.participant_label,
+        'level': _level(given.level), 'participant_labels': given.participant_label,
         'session_labels': given.session_label, 'modalities': given.modalities,
         'bids_filter_file': given.bids_filter_file, 'bids_database_dir': given.bids_database_dir,
         'skip_bids_validation': given.skip_bids_validation, 'work_dir': given.work_dir,

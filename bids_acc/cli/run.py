@@ -75,8 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     os.environ.setdefault('NO_ET', '1')  # nipype's version check goes to the network
     os.environ.setdefault('MPLBACKEND', 'Agg')
-    if os.path.expanduser('~') == '~':  # noqa: PTH111 - Path raises, and PyBIDS trips over it
-        os.environ['HOME'] = '/'  # neither HOME nor a name for this uid; as Docker does
+    if not _has_home():
+        os.environ['HOME'] = '/'  # as Docker does; PyBIDS trips over it otherwise
     interruption.listen()
     _allow_files()
     request = None
@@ -123,6 +123,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 def command() -> int:
     """Run the command as a process of its own."""
     return interruption.run_and_leave(main)
+
+
+def _has_home() -> bool:
+    """Tell whether there is a name for the home of this uid, and one that it may look into.
+
+    HOME may be another user's, as after ``su`` or ``setpriv``.
+    """
+    home = os.path.expanduser('~')  # noqa: PTH111 - Path raises
+    try:
+        os.stat(os.path.join(home, os.curdir))  # noqa: PTH116, PTH118 - Path drops the dot
+    except PermissionError:
+        return False
+    except OSError:
+        pass  # absent: nothing will be found there
+    return home != '~'
 
 
 def _allow_files() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
@@ -14,22 +15,31 @@ from typing import Any
 from bids_acc.exceptions import OutputError
 from bids_acc.files.writing import DISK_ERRORS
 
+CLOSED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOSYS})
+"""What the system answers where there is no ``/dev/shm``, or none that may be written."""
+
 END_S = 1.0
 """Seconds that a dying process is waited for."""
 
 
 @contextlib.contextmanager
 def shared_memory() -> Iterator[None]:
-    """Name ``/dev/shm``, not the output folder, where a pool of workers finds no space.
+    """Name ``/dev/shm``, not the output folder, where a pool of workers finds no space or right.
 
     Raises
     ------
     OutputError
-        If the disk in memory is full, of which small containers have next to nothing.
+        If the disk in memory is full, of which small containers have next to nothing, or cannot be
+        written.
     """
     try:
         yield
     except OSError as error:
+        if error.errno in CLOSED:
+            raise OutputError(
+                f'processes cannot share memory: /dev/shm is missing or cannot be written '
+                f'({error.strerror}); mount it, or give the container one (--shm-size).'
+            ) from error
         if error.errno not in DISK_ERRORS:
             raise
         raise OutputError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import os
 import signal
 import time
 from collections import deque
@@ -222,9 +223,10 @@ def test_a_worker_that_dies_takes_nothing_else_with_it(tmp_path, dies, code, wor
         assert len(results[name].ended) == 2
 
 
-def test_what_is_full_when_processes_have_nothing_to_share(monkeypatch):
+@pytest.mark.parametrize('code', [errno.ENOSPC, errno.EROFS, errno.ENOENT])
+def test_what_is_full_or_closed_when_processes_have_nothing_to_share(code, monkeypatch):
     def full(*arguments, **options):
-        raise OSError(errno.ENOSPC, 'No space left on device')
+        raise OSError(code, os.strerror(code))
 
     with pytest.raises(OutputError, match='/dev/shm'):
         Workers(full).submit(fine, 1)

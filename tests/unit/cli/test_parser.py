@@ -34,6 +34,17 @@ def test_paths_are_short_where_they_lead_to_the_same_place(tmp_path, monkeypatch
     assert request.work_dir == tmp_path / 'study' / '..' / 'link' / '..' / 'w'
 
 
+@pytest.mark.parametrize(
+    ('words', 'hint'),
+    [(('raw', 'out', 'Participants'), 'did you mean participant'),
+     (('participant', 'raw', 'out'), 'in this order')],
+)  # fmt: skip
+def test_a_level_that_is_none_gets_a_hint(words, hint):
+    with pytest.raises(SettingsError, match=hint):
+        parse(words)
+    assert parse(('raw', 'out', 'subject')).level == 'participant'
+
+
 def test_flags_win_over_the_configuration_file(tmp_path):
     config = tmp_path / 'c.toml'
     config.write_text('random_seed = 5\n[resources]\nnprocs = 3\n')

@@ -1,13 +1,15 @@
-"""Limits of open files: raised where that may be done, told of where they are met."""
+"""Limits of open files, and homes: what a machine gives a process."""
 
 from __future__ import annotations
 
 import errno
+import os
 import resource
+from pathlib import Path
 
 import pytest
 
-from bids_acc.cli.run import ENOUGH_FILES, _allow_files, _internal
+from bids_acc.cli.run import ENOUGH_FILES, _allow_files, _has_home, _internal
 from bids_acc.exceptions import FEW_FILES, ExitCode
 
 
@@ -34,3 +36,16 @@ def test_one_that_is_met_is_no_fault_of_ours(
     error = OSError(number, 'Too many open files')
     assert _internal(error) == ExitCode.TRY_AGAIN
     assert capsys.readouterr().err == f'bids_acc: {FEW_FILES}\n'
+
+
+def test_a_home_of_somebody_else_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert _has_home()
+    monkeypatch.setenv('HOME', str(tmp_path / 'absent'))
+    assert _has_home()
+
+    def closed(path: str) -> None:
+        raise PermissionError(errno.EACCES, 'Permission denied', path)
+
+    monkeypatch.setattr(os, 'stat', closed)
+    assert not _has_home()
