@@ -103,6 +103,7 @@ def without(*names: str, **more: object) -> dict[str, object]:
         (without('Manufacturer'), 'lacks', 'The protocol of the scanner tells it'),
         (without(PulseSequenceType='HERMES'), 'refused', 'four conditions'),
         (without(PulseSequenceType='MEGA-PRESS', EchoTime=0.068), 'refused', 'one average'),
+        (without(InversionTime=0.75), 'note', 'if the sequence inverts'),
         ({'affine': np.eye(4)}, 'lacks', 'affine is empty'),
         ({'affine': np.diag([1e4, 1e4, 1e4, 1])}, 'lacks', 'no voxel of a brain'),
         ({'affine': np.diag([2, 2.5, 3, 1])}, 'lacks', 'like one in cm'),

@@ -65,6 +65,7 @@ _SEVERAL_TE = re.compile(
     r'(?<![a-z])(?:te[-_ ]?(?:av(?:e?ra)?g|series)|j[-_ ]?(?:press|resolved)|2d[-_ ]?j(?![a-z]))',
     re.IGNORECASE,
 )
+_NULLED = re.compile(r'macromol|met(?:ab(?:olite)?s?)?[-_ ]?null', re.IGNORECASE)
 _OFF = re.compile(r'(?:mega|edit(?:ed|ing)?)[-_ ]?off(?![a-z])|^off$', re.IGNORECASE)
 _ON = re.compile(r'(?<![a-z])(?:mega|edit(?:ed|ing)?)?[-_ ]?on(?![a-z])', re.IGNORECASE)
 
@@ -120,6 +121,37 @@ def several_echo_times(metadata: Metadata, acquisition: str = '') -> str:
     for name, value in places.items():
         if value and _SEVERAL_TE.search(str(value)):
             return f'{name} {str(value)!r} names a sequence of several echo times'
+    return ''
+
+
+def inversion_named(metadata: Metadata) -> str:
+    """Say that a field tells of an inversion before the sequence; empty where none does.
+
+    Parameters
+    ----------
+    metadata : mapping
+        BIDS metadata.
+
+    Examples
+    --------
+    >>> inversion_named({'InversionTime': 0.75})[:44]
+    'InversionTime is 0.75: if the sequence inver'
+    >>> inversion_named({'ProtocolName': 'PRESS_metab_nulled'})[:45]
+    "ProtocolName 'PRESS_metab_nulled' names macro"
+    >>> inversion_named({'InversionTime': 0, 'ProtocolName': 'PRESS'})
+    ''
+    """
+    remedy = 'inv- in its name marks such a scan, and --mrs-macromolecules takes it.'
+    for name in SEQUENCE_FIELDS:
+        if _NULLED.search(str(metadata.get(name, ''))):
+            told = f'{name} {str(metadata[name])!r} names macromolecules without metabolites'
+            return f'{told}: {remedy}'
+    time = metadata.get('InversionTime')
+    if isinstance(time, int | float) and time > 0:
+        return (
+            f'InversionTime is {time:g}: if the sequence inverts, metabolites may be nulled and '
+            f'levels are not corrected for it; {remedy}'
+        )
     return ''
 
 
@@ -236,6 +268,9 @@ def spectrum_as_received(data: MrsData) -> MrsData:
         if reason:
             LOGGER.warning('%s: %s', data.source, reason)
             return replace(data, unusable=reason)
+        if inverted := inversion_named(data.metadata):
+            LOGGER.warning('%s: %s', data.source, inverted)
+            data = replace(data, notes=(*data.notes, inverted))
     return as_received(data)
 
 
