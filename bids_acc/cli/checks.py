@@ -33,10 +33,28 @@ def check_together(request: Request) -> None:
     """
     _check_region(request)
     for name, folder in request.derivatives.items():
-        if not folder.is_dir():
-            raise SettingsError(f'--derivatives {name}={folder}: {folder} is no folder.')
+        _check_derivative(name, folder)
     if request.level == 'participant':
         _check_sources(request)
+
+
+def _check_derivative(name: str, folder: Path) -> None:
+    """Refuse what is no folder of subjects: one above it, or that of one subject."""
+    if not folder.is_dir():
+        raise SettingsError(f'--derivatives {name}={folder}: {folder} is no folder.')
+    if any(path.is_dir() for path in folder.glob('sub-*')):
+        return
+    below = next((p for p in sorted(folder.glob('*/sub-*')) if p.is_dir()), None)
+    if below is not None:
+        raise SettingsError(
+            f'--derivatives {name}={folder} holds no folder sub-*, but {below.parent} does: give '
+            'that one.'
+        )
+    if folder.name.startswith('sub-'):
+        raise SettingsError(
+            f'--derivatives {name}={folder} is the folder of one subject: give the one above it, '
+            f'{folder.parent}.'
+        )
 
 
 def _check_region(request: Request) -> None:

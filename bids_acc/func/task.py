@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, redirect_stdout
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout, suppress
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -286,6 +286,29 @@ def choose_contrasts(conditions: Sequence[str], asked: Sequence[str]) -> list[Co
     for words in dict.fromkeys(asked or conditions):
         weights = {words: 1.0} if words in conditions else _weights(words, conditions)
         found.append(ConditionContrast(_label(words, [c.name for c in found]), words, weights))
+    return found
+
+
+def made_of(conditions: Sequence[str], asked: Sequence[str]) -> list[str]:
+    """Return the contrasts that are made of the conditions of one task.
+
+    Parameters
+    ----------
+    conditions : sequence of str
+        Of the events.
+    asked : sequence of str
+        As in `choose_contrasts`; they may be those of other tasks as well.
+
+    Examples
+    --------
+    >>> made_of(['faces', 'shapes'], ['faces-shapes', 'two-zero'])
+    ['faces-shapes']
+    """
+    found = []
+    for words in asked:
+        with suppress(SettingsError):
+            choose_contrasts(conditions, [words])
+            found.append(words)
     return found
 
 

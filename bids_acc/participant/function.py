@@ -9,7 +9,12 @@ from pathlib import Path
 
 from bids_acc.bids.bold import start_time
 from bids_acc.bids.inputs import BoldRun, FuncInputs, PlanRow
-from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError
+from bids_acc.exceptions import (
+    BidsAccError,
+    InputDataError,
+    MissingInputError,
+    SettingsError,
+)
 from bids_acc.func.denoising import check_strategy, count_dummies
 from bids_acc.func.finished import FinishedRun
 from bids_acc.func.joining import SAME_TR_S
@@ -22,6 +27,7 @@ from bids_acc.func.task import (
     choose_contrasts,
     events_and_notes,
     has_events,
+    made_of,
     read_events,
 )
 from bids_acc.settings import FuncSettings
@@ -101,27 +107,50 @@ def tasks_of(inputs: FuncInputs, settings: FuncSettings) -> list[RunSet]:
     groups: dict[tuple[str, ...], list[Run]] = {}
     for run in _all_runs(inputs):
         groups.setdefault(_together(run), []).append(run)
+    fitted = {key: _conditions(runs) for key, runs in groups.items()
+              if all(run.events is not None for run in runs)}  # fmt: skip
+    _check_asked(settings.contrasts, [sorted(set().union(*one)) for one in fitted.values()])
     tasks = []
     for key, runs in groups.items():
         name = re.sub(r'\W', '_', '_'.join(['func', *filter(None, key), 'wf']))
         task = RunSet(name, tuple(runs))
-        if all(run.events is not None for run in runs):
-            task = replace(task, contrasts=_contrasts(runs, settings))
+        if key in fitted:
+            task = replace(task, contrasts=_contrasts(runs, fitted[key], settings))
         tasks.append(task)
     return tasks
 
 
-def _contrasts(runs: Sequence[Run], settings: FuncSettings) -> tuple[ContrastFields, ...]:
-    """Return the contrasts of a task's events."""
-    conditions: dict[str, None] = {}
-    each = []
-    for run in runs:
-        events = read_events(run.events or Path(), _seconds(run))
-        each.append(set(events['trial_type']))
-        # A dictionary keeps their order, and contrasts come out the same whichever run has which
-        # condition.
-        conditions |= dict.fromkeys(sorted(each[-1]))
-    found = choose_contrasts(list(conditions), settings.contrasts)
+def _conditions(runs: Sequence[Run]) -> list[set[str]]:
+    """Return the conditions of each run."""
+    return [set(read_events(run.events or Path(), _seconds(run))['trial_type']) for run in runs]
+
+
+def _check_asked(asked: Sequence[str], tasks: Sequence[Sequence[str]]) -> None:
+    """Refuse a contrast that is made of the conditions of no task.
+
+    Raises
+    ------
+    SettingsError
+        With the conditions of all tasks.
+    """
+    fitting = {words for conditions in tasks for words in made_of(conditions, asked)}
+    for words in asked:
+        if tasks and words not in fitting:
+            choose_contrasts([name for conditions in tasks for name in conditions], [words])
+            raise SettingsError(
+                f'--func-contrasts {words}: its conditions are of several tasks; a contrast is '
+                'made within one.'
+            )
+
+
+def _contrasts(
+    runs: Sequence[Run], each: Sequence[set[str]], settings: FuncSettings
+) -> tuple[ContrastFields, ...]:
+    """Return the contrasts of a task's events: those asked for of it, or each condition."""
+    # A dictionary keeps their order, and contrasts come out the same whichever run has which
+    # condition.
+    conditions = list(dict.fromkeys(name for one in each for name in sorted(one)))
+    found = choose_contrasts(conditions, made_of(conditions, settings.contrasts))
     for contrast in found:
         if not any(set(contrast.weights) <= there for there in each):
             raise InputDataError(

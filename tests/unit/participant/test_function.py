@@ -9,11 +9,12 @@ import nibabel as nb
 import numpy as np
 import pytest
 
-from bids_acc.bids.inputs import FuncInputs, PlanRow
-from bids_acc.exceptions import ExitCode, InputDataError
+from bids_acc.bids.inputs import BoldRun, FuncInputs, PlanRow
+from bids_acc.exceptions import ExitCode, InputDataError, SettingsError
 from bids_acc.func.raw import RawRun
 from bids_acc.participant.function import judged_row, tasks_of, usable_runs
 from bids_acc.settings import FuncSettings
+from tests.synthetic.fmriprep import confound_table, write_fmriprep
 
 ROW = PlanRow('sub-01', None, 'func', 'run')
 
@@ -96,6 +97,35 @@ def test_conditions_that_not_all_runs_have(run):
     assert [c['words'] for c in task.contrasts] == ['A', 'B', 'C']
     with pytest.raises(InputDataError, match=r'B-C: no run of task f has events of all'):
         tasks_of(inputs, FuncSettings(contrasts=('B-C',)))
+
+
+def test_a_contrast_is_for_the_task_that_has_its_conditions(run):
+    """It once kept the other tasks of the session from being measured."""
+    head = 'onset\tduration\ttrial_type\n'
+    faces = with_events(run, f'{head}1\t2\tA\n9\t2\tB\n', task='faces')
+    other = with_events(run, f'{head}1\t2\ttwo\n9\t2\tzero\n', task='nback')
+    inputs = FuncInputs(raw=(faces, other, run))
+    tasks = tasks_of(inputs, FuncSettings(contrasts=('A-B',)))
+    found = [[c['words'] for c in task.contrasts] for task in tasks]
+    assert found == [['A-B'], ['two', 'zero'], []]
+    with pytest.raises(SettingsError, match='A-C: not made of the conditions A, B, two, zero'):
+        tasks_of(inputs, FuncSettings(contrasts=('A-B', 'A-C')))
+    with pytest.raises(SettingsError, match='A-two: its conditions are of several tasks'):
+        tasks_of(inputs, FuncSettings(contrasts=('A-two',)))
+
+
+def test_a_strategy_that_a_table_does_not_allow_is_refused_in_the_plan(tmp_path, rng):
+    table = confound_table(rng, 80).drop(columns='csf')
+    image = write_fmriprep(tmp_path, '01', np.ones((4, 4, 4, 80)), np.ones((4, 4, 4)), np.eye(4),
+                           table)  # fmt: skip
+    path = image.parent / 'sub-01_task-rest_desc-confounds_timeseries.tsv'
+    one = BoldRun(
+        (image,), {'task': 'rest'}, {'RepetitionTime': 2.0}, 'MNI152NLin2009cAsym', 'fMRIPrep',
+        confounds=path, confounds_sidecar=path.with_suffix('.json'),
+    )  # fmt: skip
+    assert usable_runs(FuncInputs((one,)), 'compcor')[0].runs == (one,)
+    with pytest.raises(InputDataError, match=r'simple needs columns that are not there \(csf\)'):
+        usable_runs(FuncInputs((one,)), 'simple')
 
 
 def test_what_is_not_used_of_events_stands_in_the_plan(run):
