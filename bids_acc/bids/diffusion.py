@@ -33,6 +33,9 @@ NODDI_NAMES: Mapping[str, tuple[str, ...]] = {
 """Parameter of BEP016's ``model-noddi``, and the names that tools gave it (QSIRecon and AMICO 1;
 AMICO 2; the NODDI toolbox; cuDIMOT)."""
 
+BARE_NAMES = frozenset({'icvf', 'ndi', 'ficvf', 'isovf', 'fwf', 'fiso', 'odi'})
+"""Of these the ones that stand for a map without the name of the model."""
+
 SPACES = ('T1w', 'ACPC', None, 'orig')
 """Spaces in which a preprocessed series is welcome, the best first; never a template's."""
 
@@ -225,7 +228,8 @@ def _noddi_word(path: Path, entities: Mapping[str, str]) -> str:
         return legacy.group(1)
     if bare := re.fullmatch(r'(?:fit|noddi|mean)_([a-z]+)', stem):  # AMICO, toolbox, cuDIMOT
         return bare.group(1)
-    return stem if stem in ('ficvf', 'fiso', 'odi') else ''
+    last = stem.rpartition('_')[2]  # a map that a hand has named: NDI, sub-01_ODI
+    return last if last in BARE_NAMES else ''
 
 
 def noddi_refusal(inputs: DwiInputs | None) -> str:

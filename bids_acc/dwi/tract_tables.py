@@ -131,9 +131,16 @@ def read_profiles(path: Path) -> Readings:
     Raises
     ------
     InputDataError
-        If a column is missing or holds no numbers.
+        If a column is missing or holds no numbers, or the table is that of a group.
     """
     table = _table(path, ',', ('tractID', 'nodeID'))
+    for column in ('subjectID', 'sessionID'):
+        there = list(dict.fromkeys(text.strip(INVISIBLE) for text in table.get(column, [])))
+        if len(there) > 1:
+            raise InputDataError(
+                f'{path} holds profiles of several people or sessions ({column} {there[0][:20]}, '
+                f'{there[1][:20]} ...); give one file for each, in its folder.'
+            )
     long = _wide(path, table.drop(columns='nodeID'), 'tractID')
     means = long.groupby(['bundle', 'word'], sort=False)['value'].mean().reset_index()
     return Readings('pyAFQ', means)

@@ -106,8 +106,10 @@ def test_own_results_are_not_taken_for_a_derivative(root, qsiprep):
             'icvf': 'fit_NDI.nii.gz', 'isovf': 'fit_FWF.nii.gz', 'od': 'fit_ODI.nii.gz'}),
         ('sub-01/ses-a/dwi', {'icvf': 'FIT_ICVF.nii', 'isovf': 'FIT_ISOVF.nii',
                               'od': 'FIT_OD.nii'}),
+        ('sub-01/ses-a/dwi', {
+            'icvf': 'sub-01_NDI.nii', 'isovf': 'sub-01_FWF.nii', 'od': 'sub-01_ODI.nii'}),
     ],
-    ids=['QSIRecon', 'old QSIPrep', 'AMICO 2', 'AMICO 1'],
+    ids=['QSIRecon', 'old QSIPrep', 'AMICO 2', 'AMICO 1', 'by hand'],
 )  # fmt: skip
 def test_noddi_maps_are_found_under_the_names_of_tools(tmp_path, place, names):
     root = tmp_path / 'derivative'

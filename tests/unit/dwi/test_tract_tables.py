@@ -204,3 +204,13 @@ def test_the_shell_writes_a_table_and_where_it_is_from(tmp_path, monkeypatch):
         'File': 'sub-01_desc-profiles_tractography.csv', 'Tool': 'pyAFQ 1.3',
         'Measures': {'fa': 'dti_fa', 'md': 'dki_md'},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize('column', ['subjectID', 'sessionID'])
+def test_profiles_of_a_group_are_not_averaged(tmp_path, column):
+    path = tmp_path / 'sub-01_desc-profiles_dwi.csv'
+    path.write_text(f'{column},tractID,nodeID,dti_fa\n1,ARC_L,0,0.4\n2,ARC_L,0,0.6\n')
+    with pytest.raises(InputDataError, match=f'several people or sessions .{column} 1, 2'):
+        read_tracts(path)
+    path.write_text(f'{column},tractID,nodeID,dti_fa\n1,ARC_L,0,0.4\n1,ARC_L,1,0.6\n')
+    assert read_tracts(path)['value'].tolist() == [0.5]
