@@ -297,7 +297,7 @@ def upright(
     shown = [c for name in wanted for c in table.columns if _of_any_shell(c) == name]
     alike = {_of_any_shell(name): about for name, about in described.items()}
     rows = []
-    for name in shown:
+    for name in shown if len(table) else ():  # a header alone is what a full disk leaves
         about = described.get(name) or alike.get(_of_any_shell(name), {})
         unit = str(about.get('Units', ''))
         rows.append(

@@ -13,7 +13,7 @@ import pandas as pd
 
 from bids_acc.derivatives.outputs import find_outputs
 from bids_acc.report.html import Block, table_block
-from bids_acc.report.subject.view import SubjectView, read_table
+from bids_acc.report.subject.view import SubjectView, read_table, what_differs
 
 LEAST_PEOPLE = 10
 """Other people below which no percentile is told; own convention: it would come in tens."""
@@ -84,14 +84,16 @@ def percentile_blocks(view: SubjectView, session: str | None) -> Iterator[Block]
         mine = (table['subject'] == view.subject) & (table['session'] == (session or ''))
         others = table[table['subject'] != view.subject]
         for column in (name for name in MEASURES if name in table):
-            for value in table.loc[mine, column].dropna():
-                known = others.groupby('subject')[column].mean().dropna()
+            for which, value in table.loc[mine].set_index('which')[column].dropna().items():
+                # S/N of one voxel stands nowhere among those of others
+                alike = others if key != 'mrs_quality' else others[others['which'] == which]
+                known = alike.groupby('subject')[column].mean().dropna()
                 place = percentile(float(value), known)
                 words, unit, factor = MEASURES[column]
                 if np.isfinite(place):
                     rows.append(
                         {
-                            'measure': words, 'value': f'{factor * float(value):.3g}',
+                            'measure': f'{words}{which}', 'value': f'{factor * float(value):.3g}',
                             'unit': unit, 'percentile': f'{place:.0f}',
                             'median of the others': f'{factor * float(known.median()):.3g}',
                             'people': str(len(known)),
@@ -120,7 +122,8 @@ def cohort_table(output_dir: Path, key: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        With ``subject`` and ``session`` (labels without prefix, empty without sessions).
+        With ``subject`` and ``session`` (labels without prefix, empty without sessions), and
+        ``which`` of several voxels or runs (`what_differs`).
     """
     rows = []
     for found in find_outputs(key, output_dir):
@@ -131,7 +134,7 @@ def cohort_table(output_dir: Path, key: str) -> pd.DataFrame:
         if len(table):
             numbers = {name: table[name].iloc[0] for name in MEASURES if name in table}
             who = {name: found.entities.get(name, '') for name in ('subject', 'session')}
-            rows.append({**who, **numbers})
+            rows.append({**who, 'which': what_differs(found), **numbers})
     frame = pd.DataFrame(rows)
     for name in set(MEASURES) & set(frame):
         frame[name] = pd.to_numeric(frame[name], errors='coerce')

@@ -28,6 +28,9 @@ REMEDIES: Mapping[ExitCode, str] = MappingProxyType(
 )
 """What to do after each way to fail."""
 
+FLAGGED = ('anat', 'dwi', 'mtr')
+"""Modalities whose table of quality names figures outside their usual range."""
+
 
 def summary_blocks(view: SubjectView) -> Iterator[Block]:
     """Yield errors, warnings, what was done, what was read and how it was run, in this order.
@@ -90,10 +93,11 @@ def _warnings(view: SubjectView) -> Iterator[tuple[str, str]]:
     """Yield what the tables of quality flag: where, and what."""
     for session in view.visits:
         label = f'ses-{session} ' if session else ''
-        for found, table in view.tables('anat_qc', session):
-            where = f'{label}anat{what_differs(found)}'
-            for flag in _parts(table, 'flags'):
-                yield where, flag
+        for modality in FLAGGED:
+            for found, table in view.tables(f'{modality}_qc', session):
+                where = f'{label}{modality}{what_differs(found)}'
+                for flag in _parts(table, 'flags'):
+                    yield where, flag
         for found, table in view.tables('mrs_quality', session):
             where = f'{label}mrs{what_differs(found)}'
             if str(table['gate'].iloc[0]) == 'fail':

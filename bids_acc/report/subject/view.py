@@ -62,7 +62,9 @@ class SubjectView:
             Label without prefix; None where there are no sessions.
         """
         for found in self.outputs(key, session):
-            yield found, read_table(found.path)
+            table = read_table(found.path)
+            if len(table):  # of a header alone there is no row to show
+                yield found, table
 
     def sidecar(self, found: FoundOutput) -> dict[str, object]:
         """Return the metadata beside an output.

@@ -12,6 +12,7 @@ from bids_acc.derivatives.outputs import output_path
 from bids_acc.derivatives.status import StatusRow
 from bids_acc.exceptions import ExitCode
 from bids_acc.quality.gate import Criterion, Threshold, Verdict
+from bids_acc.report.subject.cohort import cohort_table, percentile_blocks
 from bids_acc.report.subject.page import subject_sections, write_subject_report
 from bids_acc.report.subject.spectroscopy import gate_rows, levels_table
 from bids_acc.report.subject.summary import REMEDIES
@@ -128,3 +129,36 @@ def test_the_page_is_written_and_escaped(view: SubjectView) -> None:
     page = write_subject_report(view).read_text()
     assert 'snr &gt;= 5: 3.1 fail' in page
     assert 'href="sub-01/ses-1/mrs/' in page
+
+
+@pytest.mark.parametrize('modality', ['anat', 'dwi', 'mtr'])
+def test_flags_of_every_modality_are_warnings(view: SubjectView, modality: str) -> None:
+    path = output_path(f'{modality}_qc', view.output_dir, {'subject': '01', 'session': '1'})
+    write_tsv(path, pd.DataFrame({'verdict': ['unusual'], 'flags': ['a far off; b as well']}))
+    warnings = subject_sections(view)[0].blocks[1]
+    told = [tuple(cell['text'] for cell in row) for row in warnings.rows]
+    assert (f'ses-1 {modality}', 'a far off') in told
+    assert (f'ses-1 {modality}', 'b as well') in told
+
+
+@pytest.mark.parametrize('key', ['mrs_quality', 'mrs_quantities', 'anat_qc'])
+def test_a_header_without_a_row_does_not_stop_the_page(view: SubjectView, key: str) -> None:
+    entities = {'subject': '01', 'session': '1'} | ({'voi': 'acc'} if 'mrs' in key else {})
+    path = output_path(key, view.output_dir, entities)
+    header = path.read_text().partition('\n')[0] if path.is_file() else 'cnr\tflags'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(header + '\n')
+    assert write_subject_report(view).is_file()
+
+
+def test_a_spectrum_is_compared_with_those_of_the_same_voxel(view: SubjectView) -> None:
+    for number in range(2, 14):
+        for voxel, snr in (('acc', 1.0), ('occ', 50.0)):
+            entities = {'subject': f'{number:02d}', 'session': '1', 'voi': voxel}
+            path = output_path('mrs_quality', view.output_dir, entities)
+            write_tsv(path, pd.DataFrame({'snr_lcm': [snr]}))
+    cohort_table.cache_clear()
+    (block,) = percentile_blocks(view, '1')
+    (row,) = [[cell['text'] for cell in cells] for cells in block.rows]
+    assert row[0] == 'S/N of the spectrum (voi-acc)'
+    assert row[3:] == ['100', '1', '12']
