@@ -165,6 +165,8 @@ def run_group(
     given = None
     if settings.group.measures is not None:
         people = {row['participant_id'] for row in plan}
+        # before verdicts and gates: the table is what its author wants analysed, and neither is
+        # applied to it again
         given, told = read_edited(Path(settings.group.measures), people)
         cohort = cohort_of(given, cohort)
         for text in told:
@@ -172,6 +174,7 @@ def run_group(
         notes += [f'The table {settings.group.measures} is analysed, {TAKEN}', *told]
     verdicts = _verdicts(output_dir, settings, plan, given is None)
     notes += verdicts.notes
+    # of the people who are left, so that no group is proposed that raters emptied
     model = _model(output_dir, data_dir, settings, honour(cohort, verdicts), notes)
     cohort, given = _spelt_as_asked(cohort, given, model, notes)
     gated = _gated(cohort, model, data_dir, given is None, notes)
@@ -440,6 +443,7 @@ def parcellation_options(
     low, high = group.k_range
     strata = group.strata
     if model is not None and not strata:
+        # halves that differ in group or age would differ in their maps, and look unstable
         ages = [c.name for c in model.covariates if c.name.lower() == 'age']
         strata = (model.group.column, *ages)
     return ParcellationOptions(
@@ -473,6 +477,8 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
         run.note(f'No vertex maps of {", ".join(absent)}: left out of the parcellation.')
     ungated = read_vertex_maps(run, metrics, run.settings.anat.region)
     data = gated_maps(run, ungated)
+    # part of the folder's name: parcels of another gate are other parcels, and must not be taken
+    # for these
     left_out = sessions_left_out(run.images)
     if group.atlas is not None:
         run.notes += data.notes

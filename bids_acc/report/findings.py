@@ -212,6 +212,7 @@ def _exists(row: pd.Series, cohort: str, groups: Mapping[str, set[str]]) -> bool
     """Tell whether a cohort has both groups of a contrast 'A - B'."""
     contrast = text_of(row, 'contrast')
     everybody = set().union(*groups.values()) if groups else set()
+    # a group's name may hold a hyphen between blanks; what is no pair of groups exists everywhere
     if ' - ' not in contrast or not set(contrast.split(' - ', 1)) <= everybody:
         return True
     return set(contrast.split(' - ', 1)) <= groups.get(cohort, set())
@@ -352,6 +353,7 @@ def other_means(
                 yield 'leave one out', float('nan'), f'lost without {named}'
             if name not in OTHERWISE or pd.isna(row['p_unc']):
                 continue
+            # an omnibus test of two groups is their contrast, and of three it is not
             omnibus = not other or name == 'gate_off'
             if other == contrast or (omnibus and (not contrast or _only_pair(row, contrast))):
                 yield OTHERWISE[name], float(row['p_unc']), ''

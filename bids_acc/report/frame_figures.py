@@ -50,6 +50,8 @@ def two_frames(
         )  # fmt: skip
         slices = [cut(frame.image, frame.affine, points) for points in places.points]
         seen = np.concatenate([part[part > 0] for part in slices])
+        # each image by itself: T1w and BOLD have no unit in common; of both, the outlines are
+        # compared
         brightest = float(np.percentile(seen, 99)) if seen.size else 1.0
         for column, (values, points) in enumerate(zip(slices, places.points, strict=True)):
             axes = figure.add_axes(

@@ -149,6 +149,8 @@ def with_glossary(sections: Sequence[Section]) -> list[Section]:
     >>> [section.title for section in with_glossary(page)]
     ['Quality', 'Words']
     """
+    # after names were put into words, and of what is read: a term in a picture is explained by its
+    # caption
     text = '\n'.join(_text(block) for section in sections for block in section.blocks)
     rows = [meant for pattern, meant in TERMS.items() if re.search(pattern, text)]
     if not rows:

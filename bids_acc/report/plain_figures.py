@@ -22,6 +22,7 @@ def as_written(figure: Figure) -> None:
     figure : Figure
         Changed in place.
     """
+    # 10⁻³ at an axis is written by Matplotlib as a formula, and must stay one
     numbers = {
         id(label)
         for axes in figure.axes
@@ -31,6 +32,8 @@ def as_written(figure: Figure) -> None:
     }
     for text in figure.findobj(Text):
         if isinstance(text, Text) and id(text) not in numbers:
+            # two dollar signs in the names of groups are no formula, and an unclosed one stops the
+            # figure
             text.set_parse_math(False)
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):

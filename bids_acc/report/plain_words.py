@@ -83,6 +83,7 @@ def word_of(name: str, names: Mapping[str, str] | None = None) -> str:
     >>> word_of('acq_press_voi_ACC__ratio_tcr__Glx')
     'Glx in acq press voi ACC, ratio to tCr'
     """
+    # what a data set calls its own columns stands above our words for them
     for known in (names or {}, _KNOWN):
         if name in known:
             return known[name]
@@ -116,6 +117,8 @@ def voxel_words(entities: str) -> str:
     ('voxel ACC (acquisition press)', 'voxel ACC', 'acquisition steam')
     """
     found = [f'{ENTITIES.get(kind, kind)} {label}' for kind, label in _PLACE.findall(entities)]
+    # by its place, which is what people know it by; acquisition and run tell it from others of
+    # that place
     first = sorted(found, key=lambda part: not part.startswith('voxel'))
     return first[0] + (f' ({", ".join(first[1:])})' if len(first) > 1 else '')
 
@@ -139,6 +142,7 @@ def spelled_out(text: str, names: Mapping[str, str] | None = None) -> str:
     >>> spelled_out('md_c1 ~ group + my_own', {'my_own': 'my_own'})
     'MD of parcel 1 ~ group + my_own'
     """
+    # first, because the underscores between entities would be taken for those of a column
     spoken = _VOXEL.sub(lambda found: voxel_words(found[1]), text)
     return _NAME.sub(lambda found: word_of(found[0], names), spoken)
 

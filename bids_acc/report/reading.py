@@ -277,6 +277,7 @@ def explained(kind: str, caption: str) -> str:
     >>> explained('power', 'Power by size.')[:40]
     'Power by size. How to read: the number o'
     """
+    # a figure without words on what it cannot tell is a fault of the program, and stops here
     reading = READINGS[kind]
     told = f'How to read: {reading.read} What this cannot tell: {reading.cannot}'
     return f'{caption.strip()} {told}'.strip()

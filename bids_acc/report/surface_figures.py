@@ -45,12 +45,15 @@ def draw_side(
     if np.sum(facing * corners[:, :, 0].mean(axis=1) * toward) < 0:  # triangles wound inwards
         facing = -facing
     shown = np.flatnonzero(facing > 0)
+    # painted one over the other, as a vector file has no depth: the nearest must come last
     order = shown[np.argsort(toward * corners[shown, :, 0].mean(axis=1), kind='stable')]
     # whoever looks at the left hemisphere from the midline has its front to the right
     flat = np.stack([toward * corners[order, :, 1], corners[order, :, 2]], axis=-1)
     light = 0.55 + 0.45 * facing[order]
+    # a mean of the colours of two parcels would be the colour of a third
     painted = colours[faces[order]].mean(axis=1) if mixed else _most(colours, faces[order])
     collection = mpl.collections.PolyCollection(
+        # edges of the same colour: without them, viewers show the seams between triangles
         list(flat), facecolors=np.clip(painted * light[:, None], 0, 1), edgecolors='face',
         linewidths=0.1, rasterized=True,
     )  # fmt: skip

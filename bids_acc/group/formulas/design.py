@@ -231,7 +231,10 @@ def code_terms(
     """
     # Names of columns may hold anything (Glx/tNAA): the formula sees plain ones.
     plain = {
-        name: f'v{i}' for i, name in enumerate(dict.fromkeys(':'.join(terms).split(':'))) if name
+        # names of users may hold what a formula reads as an operator
+        name: f'v{i}'
+        for i, name in enumerate(dict.fromkeys(':'.join(terms).split(':')))
+        if name
     }
     columns: list[tuple[str, tuple[str, ...] | None, bytes]] = []
     for name, short in plain.items():
@@ -253,6 +256,8 @@ def code_terms(
     named = dict(zip(dict.fromkeys(terms), (tuple(range(a, b)) for a, b in spans), strict=True))
     X = X.copy()
     for name in levels:
+        # zero in every column of the factor: a person of no level takes no part in its contrasts,
+        # and still tells of the covariates
         outside = (frame[name] == OUTSIDE).to_numpy()
         for term, span in named.items():
             if name in term.split(':'):

@@ -458,6 +458,8 @@ def compare_mixtures(
         fit_mixture(values, k, rng=rng, equal_variance=equal_variance, n_starts=n_starts)
         for k in range(1, max_components + 1)
     )
+    # not by chi squared: under fewer components the parameters of the further one are not
+    # identified, and the ratio has another law
     ratios = np.array([2 * (b.log_likelihood - a.log_likelihood) for a, b in pairwise(fits)])
     p = np.full(max_components - 1, np.nan)
     if n_bootstrap:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from bids_acc.typing import FloatArray
+from bids_acc.typing import BoolArray, FloatArray
 
 LEAST_PEOPLE = 10
 """People below whom edges are not related to motion (own convention)."""
@@ -63,10 +63,7 @@ def motion_relation(
     with np.errstate(invalid='ignore', divide='ignore'):
         # edge by edge over those who have it: without its own mean of motion, an edge that the
         # movers lack would correlate by that alone
-        x = np.where(there, moved[:, None], 0.0)
-        x = np.where(there, x - x.sum(axis=0) / count, 0.0)
-        y = np.where(there, z, 0.0)
-        y = np.where(there, y - y.sum(axis=0) / count, 0.0)
+        x, y = _centred(np.broadcast_to(moved[:, None], z.shape), there), _centred(z, there)
         r = (x * y).sum(axis=0) / np.sqrt((x**2).sum(axis=0) * (y**2).sum(axis=0))
     r[count < LEAST_PEOPLE] = np.nan
     known = np.isfinite(r)
@@ -85,6 +82,15 @@ def motion_relation(
         float(np.median(np.abs(r[known]))) if known.any() else float('nan'),
         _median_by_chance(n), float('nan') if slope is None else float(slope), n,
     )  # fmt: skip
+
+
+def _centred(values: FloatArray, there: BoolArray) -> FloatArray:
+    """Take the mean of those who have it from each column; what is constant becomes zero."""
+    known = np.where(there, values, 0.0)
+    centred = np.where(there, known - known.sum(axis=0) / there.sum(axis=0), 0.0)
+    # the mean of equal values is off by rounding, which would correlate like any other number
+    flat = (centred**2).sum(axis=0) <= 1e-20 * (known**2).sum(axis=0)
+    return np.where(flat, 0.0, centred)
 
 
 def _median_by_chance(n: int) -> float:

@@ -247,15 +247,22 @@ def adjusted_difference(
     if set(counts) != set(levels):
         raise InputDataError(f'{response}: {group} has only {sorted(counts)} of {levels}.')
     design = make_design(data.drop(columns=group), list(covariates))
+    # one column for the pair, so that its coefficient is the difference of the levels as they are
+    # named
     indicator = (data[group].astype(str) == levels[0]).to_numpy(dtype=float)
     X = np.column_stack([design.X, indicator])
     y = data[response].to_numpy(dtype=float)
-    if np.linalg.matrix_rank(X) < X.shape[1] or len(y) <= X.shape[1]:
+    if len(y) <= X.shape[1]:
+        raise InputDataError(
+            f'{response}: {len(y)} people are too few for {X.shape[1]} coefficients.'
+        )
+    if np.linalg.matrix_rank(X) < X.shape[1]:
         raise InputDataError(f'{response}: {group} is collinear with {", ".join(covariates)}.')
     inverse = np.linalg.inv(X.T @ X)
     beta = inverse @ X.T @ y
     dof = len(y) - X.shape[1]
     rest = float(np.sum((y - X @ beta) ** 2))
+    # a site with copied values would have a difference of no error, and all of the weight
     if rest <= len(y) * (_ROUNDING * np.abs(y).max()) ** 2:
         raise InputDataError(
             f'{response} is the same in everybody of a group at equal covariates.'
@@ -370,6 +377,7 @@ def _interaction(
     terms = [group, site, *covariates, f'{group}:{site}']
     design = make_design(data, terms)
     y = data[response].to_numpy(dtype=float)
+    # the interaction alone is dropped: sites may differ in mean as much as they like
     columns = design.terms[f'{group}:{site}']
     small = np.delete(design.X, columns, axis=1)
     rss = [float(np.sum((y - X @ np.linalg.lstsq(X, y, rcond=None)[0]) ** 2))

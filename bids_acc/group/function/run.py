@@ -60,7 +60,7 @@ def function_quality(run: GroupRun) -> str:
     stacked = np.stack([matrices[name] for name in names])
     found = _relate(run, names, stacked, regions, session)
     if found is not None:
-        _report(run, found, len(names))
+        _report(run, found)
     _differences(run, names, stacked, regions)
     return f'{len(names)} people with a matrix of regions'
 
@@ -165,27 +165,49 @@ def _relate(
     return found
 
 
-def _report(run: GroupRun, found: MotionRelation, n: int) -> None:
+def _report(run: GroupRun, found: MotionRelation) -> None:
     """Write the numbers, and warn where motion is left."""
     table = pd.DataFrame(
         [{
-            'n': n, 'edges': int(np.isfinite(found.r).sum()), 'share_p05': found.share,
+            'n': found.n, 'edges': int(np.isfinite(found.r).sum()), 'share_p05': found.share,
             'median_abs_r': found.median, 'median_abs_r_chance': found.chance,
             'r_with_distance': found.distance,
         }]
     )  # fmt: skip
     write_tables({'func_qcfc': table}, run.folder / 'qc')
+    run.note(relation_words(found))
+
+
+def relation_words(found: MotionRelation) -> str:
+    """Say how far motion is left in connectivity, and what to do where it is.
+
+    Parameters
+    ----------
+    found : MotionRelation
+        Over the people whose motion is known.
+
+    Returns
+    -------
+    str
+        A sentence or two.
+    """
+    edges = int(np.isfinite(found.r).sum())
+    if not edges:
+        return (
+            f'Function: connectivity is not related to motion, as no edge is known in '
+            f'{LEAST_PEOPLE} people whose motion is known and differs.'
+        )
+    distance = f'; with distance {found.distance:+.2f}' if np.isfinite(found.distance) else ''
     text = (
-        f'Function: {found.share:.1%} of {table["edges"][0]} edges are related to mean framewise '
-        f'displacement over {found.n} people (5 % by chance); with distance '
-        f'{found.distance:+.2f}.'
+        f'Function: {found.share:.1%} of {edges} edges are related to mean framewise '
+        f'displacement over {found.n} people (5 % by chance){distance}.'
     )
     if found.share > HIGH_SHARE:
         text += (
             ' Motion is left in connectivity: keep func_fd_mean as a covariate, choose a stricter '
             'gate (Gate/func rest-strict), or clean with another --func-strategy.'
         )
-    run.note(text)
+    return text
 
 
 def _what_is_tested(run: GroupRun) -> str:
@@ -209,6 +231,7 @@ def _differences(
     if run.model.group.column not in people:
         return
     group = groups_of(people, run.model).set_axis(people['participant_id'])
+    # in the order of the matrices, which is by name
     group = group[~group.index.duplicated()].reindex(names)
     networks = sorted(n for n in regions['network'].dropna().unique() if n != 'unassigned')
     member = np.array([networks.index(n) if n in networks else -1 for n in regions['network']])
@@ -216,6 +239,7 @@ def _differences(
     panels = []
     for level in run.model.group.levels:
         here, there = (group == level).to_numpy(), (group == reference).to_numpy()
+        # a mean of one person is that person
         if level == reference or here.sum() < 2 or there.sum() < 2:
             continue
         gap = network_difference(stacked[here], stacked[there], member, len(networks))

@@ -134,9 +134,11 @@ class Extrapolation:
         known = min(self._count, _DEPTH)
         moves = self._moves[:known]
         left = moves @ (image - point).ravel()
+        # moves shrink by powers of ten on the way: unscaled, the oldest would decide alone
         scale = 1.0 / np.sqrt(self._gram.diagonal()[:known])
         scaled = scale[:, None] * scale
         gram = self._gram[:known, :known] * scaled
+        # moves become parallel as the iteration converges, and their Gram matrix singular
         gram.flat[:: known + 1] += _RIDGE
         both = np.column_stack([self._cross[:known, :known] * scaled, left * scale])
         try:

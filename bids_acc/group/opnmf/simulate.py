@@ -170,6 +170,7 @@ def planted_cohort(
     smoother = diags_array(1.0 / (graph.sum(axis=1) + 1.0)) @ (
         graph + diags_array(np.ones(len(region)))
     )
+    # parcels and mean maps of their own seed: cohorts of one anatomy with other people
     fixed = np.random.default_rng(geometry_seed)
     labels = _voronoi(vertices[region], design.n_parcels, fixed, design.size_ratio)
     membership = np.eye(design.n_parcels)[labels]
@@ -181,6 +182,7 @@ def planted_cohort(
         mean_map = _unit(offsets / 2 + smoothed(fixed.standard_normal(len(region)), smoother, 30))
         standard = _subjects(design, mean_map, membership, smoother, rng)
         mean, deviation = SCALES[metric]
+        # thickness and area cannot be negative, and the factorization takes nothing else
         values[i] = np.maximum(mean + deviation * standard, mean * 0.02)
     hemisphere = np.repeat(['L', 'R'], len(region))
     left = neighbour_lists(graph)

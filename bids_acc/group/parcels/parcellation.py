@@ -328,6 +328,8 @@ class _Run:
             With confidence where cohorts are resampled and there are at least 4 sessions.
         """
         matrix = feature_matrix(unit)
+        # of few sessions there are fewer independent maps than the rule may have chosen of another
+        # cohort
         k = min(k, *matrix.X.shape)
         seed = self.options.selection.seed
         end = fit_path(
@@ -345,6 +347,8 @@ class _Run:
                 seed=seed, work_dir=self.work_dir, n_jobs=self.n_jobs, backend=self.backend,
                 progress=self._named(name, 'bootstrap'),
             )  # fmt: skip
+        # written beside the result: how far the components are from being parts, which the method
+        # only approaches
         overlap = float(np.linalg.norm(end.W.T @ end.W - np.eye(k)))
         facts: dict[str, object] = {
             'n_components': k, 'n_observations': len(matrix.X), 'n_vertices': len(end.W),
@@ -430,6 +434,7 @@ def _joined(parts: Sequence[Parcellation]) -> Parcellation:
     labels, row, column = [], 0, 0
     for part in parts:
         W[row : row + len(part.W), column : column + part.n_components] = part.W
+        # numbers go on from one hemisphere to the other; -1, of no parcel, stays
         labels.append(np.where(part.labels >= 0, part.labels + column, -1))
         row, column = row + len(part.W), column + part.n_components
     have = [part.confidence for part in parts if part.confidence is not None]

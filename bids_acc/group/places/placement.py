@@ -165,6 +165,7 @@ def _in_cortex(
     for item in find_outputs('mrs_vertex_voxel', data_dir):
         key = _key(item.entities)
         if key in wanted:
+            # both sides of one voxel make one measure
             own = (key, _label(item.entities), item.entities['density'])
             sides.setdefault(own, {})[item.entities['hemisphere']] = item.path
     rows = []

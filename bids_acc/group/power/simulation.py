@@ -58,6 +58,7 @@ def check_assumptions(model: Model, given: Assumptions) -> None:
         if level not in levels:
             raise SettingsError(f'--effect {level}: the model has no such group, only '
                                 f'{", ".join(levels)}.')  # fmt: skip
+    # a difference of the reference from itself is a misreading of what effects are
     if given.effects.get(model.group.reference):
         raise SettingsError(
             f'--effect {model.group.reference}: this is the reference, whose effect is 0; give '

@@ -98,6 +98,7 @@ def _columns(study: Study, tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple
     """Yield columns and metrics that were named and are not there."""
     del tables
     content, there = study.model.content, set(study.wide.columns)
+    # by what there is, so that the message can name what would have matched
     known = sorted({m.metric for m in study.measures_of('parcel')})
     for metric in content['Responses']['Metrics'] or []:
         if metric not in known:

@@ -92,6 +92,7 @@ def refuse_nothing_to_compare(study: Study) -> None:
         Names the groups that were looked for and those that the column holds besides.
     """
     groups = {name: study.group_levels(part) for name, part in study.cohorts()}
+    # refused at once: a run of hours that compares nothing ends with a page of empty tables
     if any(len(levels) > 1 for levels in groups.values()):
         return
     group = study.model.group

@@ -57,6 +57,7 @@ def percentile(value: float, others: npt.ArrayLike) -> float:
     """
     known = np.asarray(others, dtype=float)
     known = known[np.isfinite(known)]
+    # a percentile among few is a rank, and looks like more
     if not np.isfinite(value) or known.size < LEAST_PEOPLE:
         return float('nan')
     return float(100 * (np.mean(known < value) + 0.5 * np.mean(known == value)))
@@ -82,6 +83,7 @@ def percentile_blocks(view: SubjectView, session: str | None) -> Iterator[Block]
         if table.empty:
             continue
         mine = (table['subject'] == view.subject) & (table['session'] == (session or ''))
+        # without the person's own sessions, towards which a comparison of few would be pulled
         others = table[table['subject'] != view.subject]
         for column in (name for name in MEASURES if name in table):
             for which, value in table.loc[mine].set_index('which')[column].dropna().items():

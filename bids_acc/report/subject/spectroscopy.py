@@ -130,6 +130,7 @@ def levels_table(quantities: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for name in _in_order(list(dict.fromkeys(quantities['metabolite']))):
         own = quantities[quantities['metabolite'] == name]
+        # units side by side: a level that is unusual in one only has an unusual reference
         by_scheme = {str(row['unit_scheme']): row for _, row in own.iterrows()}
         some = own.iloc[0]
         row = {'metabolite': name}
@@ -152,6 +153,7 @@ def _in_order(names: Sequence[str]) -> list[str]:
 
 def _level(row: pd.Series) -> str:
     """Write a level with its interval, else its standard deviation."""
+    # a metabolite that was not found has no level, and not that of zero
     if pd.isna(row['value']):
         return 'n/a'
     text = f'{row["value"]:.3g}'

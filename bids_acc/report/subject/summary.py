@@ -44,6 +44,7 @@ def summary_blocks(view: SubjectView) -> Iterator[Block]:
     ------
     Block
     """
+    # first of all: who reads on may take what is missing for what is normal
     errors = [row for row in view.status if row.status == 'failed']
     if errors:
         yield Block(title='Errors', paragraphs=[_error(row) for row in errors], kind='bad')

@@ -135,6 +135,8 @@ def _maps(
             pairs.setdefault(name, {})[found.entities['hemisphere']] = found
         for name, both in pairs.items():
             values = {side: _read(found) for side, found in both.items()}
+            # finer meshes begin with the vertices of the coarser one, so that their first ones can
+            # be shown
             if set(values) == {'L', 'R'} and all(len(v) >= n_vertices for v in values.values()):
                 scaled = {side: factor * one for side, one in values.items()}
                 yield SurfaceMap(words + name, scaled, unit, n_vertices=n_vertices)

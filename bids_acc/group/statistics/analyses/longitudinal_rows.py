@@ -260,6 +260,7 @@ def _paired_rows(
     contrast = f'{second} - {first}'
     scopes = [('all groups', frame)]
     levels = levels_of(followed_levels(frame, response)[0], response)
+    # the mean over groups is also told, as some designs have no other question
     if len(levels) > 1:
         scopes += [(level, frame[frame[response].astype(str) == level]) for level in levels]
     for scope, part in scopes:
@@ -285,6 +286,7 @@ def _mixed_rows(
 ) -> list[Row]:
     """Return the F tests of session, group and their interaction."""
     covariates = change_covariates(study, frame, response)
+    # before the model: a group without later visits has no change to estimate
     frame, once = followed_levels(frame, response)
     terms = mixed_terms(frame, response, covariates)
     try:

@@ -443,6 +443,7 @@ def nuisance_regressions(
             for name in always
             if name not in joined.columns
         ]
+    # nuisance is chosen cohort by cohort: what differs in one scanner need not in another
     for cohort, frame in study.cohorts(joined):
         for column, reason in nuisance_columns(study, cohort, frame, earlier).items():
             for measure, family in roles(study):

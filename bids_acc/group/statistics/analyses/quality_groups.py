@@ -71,12 +71,15 @@ def crlb_values(study: Study, *, absolute: bool = False) -> pd.DataFrame:
         study.model,
         use_gate=False,
     )
+    # a ratio has no bound of its own
     there = [name for name in names if name in crlb.columns and '/' not in name]
     if not there:
         return empty
     crlb = crlb[there]
     if absolute:
         values, _ = gated_values(study.mrs, study.model, use_gate=False)
+        # in units of the level: a group with less of a metabolite has larger relative bounds of
+        # the same spectra
         crlb = crlb * values[there] / 100
     prefix = 'crlb_absolute_' if absolute else 'crlb_'
     return crlb.rename(columns={name: f'{prefix}{name}' for name in there})

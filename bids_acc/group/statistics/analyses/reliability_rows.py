@@ -44,6 +44,7 @@ def agreement_of_sessions(
         return []
     present = {str(s).removeprefix('ses-'): str(s) for s in study.wide['session_id'].unique()}
     labels = [str(label).removeprefix('ses-') for label in wanted['Reliability']]
+    # declared and not there is a spelling, and no cohort without retests
     if absent := [label for label in labels if label not in present]:
         raise InputDataError(
             f'Sessions/Reliability: nobody has session {absent[0]!r}; there are '

@@ -110,6 +110,7 @@ def gate_decisions(tables: Mapping[str, pd.DataFrame], model: Model) -> pd.DataF
     value, rule = model.content['Replication']['Value'], model.content['Replication']['Rule']
     where = 'any cohort' if rule == 'any' else 'all cohorts'
     rows = []
+    # those that were not retained are listed too, with the p that decided
     for response in sorted(set(table['response'].astype(str)) - {''}):
         own = _main(table[(table['response'] == response) & (table['term'] == 'group')])
         values = '; '.join(f'{c}: {p:.4g}' for c, p in zip(own['cohort'], own[value], strict=True))

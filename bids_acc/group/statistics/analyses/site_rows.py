@@ -259,6 +259,7 @@ def sites_side_by_side(
     frame = frame.assign(**{site: as_text(frame[site])})
     if frame[site].nunique() < 2:
         return []
+    # 'Basel' and 'basel' as two sites would each get half of a scanner's people
     refuse_spellings(frame[site], site, 'sites')
     pairs = shared_pairs(frame, study.group_levels(frame), site)
     rows: list[Row] = []

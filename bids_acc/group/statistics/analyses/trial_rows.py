@@ -155,6 +155,7 @@ def dropouts(study: Study) -> pd.DataFrame:
         ):
             had = set(there.loc[there['participant_id'] == name, 'session_id'])
             missing = [visit for visit in visits if visit not in had]
+            # who was never seen has not dropped out, but is not in the trial
             if missing and had:
                 last = [visit for visit in visits if visit in had][-1]
                 rows.append((name, cohort, group, last, ', '.join(missing)))
@@ -178,6 +179,8 @@ def _slopes(
     if time is None:
         return
     at = {str(label).removeprefix('ses-'): float(value) for label, value in time.items()}
+    # a visit without a time cannot lie on a line, and left out in silence it would be missing from
+    # the slope
     unknown = [visit for visit in visits if visit.removeprefix('ses-') not in at]
     if unknown:
         raise InputDataError(f'Sessions/Time: no time is given for session {unknown[0]!r}.')
@@ -258,6 +261,7 @@ def _rate_rows(
             'response': analysis.removesuffix(f' {COMPLETERS}').removesuffix(' rate'),
             'n': len(own), 'n_per_group': sizes, 'formula': 'event ~ group',
         }  # fmt: skip
+        # a rate of nobody is no rate of zero
         if not all(sizes.values()):
             yield Row(**common, note='not done: a group has nobody')
             continue

@@ -253,6 +253,7 @@ def group_zscores(
                 _row(study, scored, analysis='zscores', note=f'not done: {scored.problem}')
             )
             continue
+        # each person once: later visits are the same person's again
         first = np.array([tuple(k) in base for k in scored.frame[keys].to_numpy()])
         known = first & np.isfinite(scored.away.z)
         groups = scored.frame['group'].to_numpy()

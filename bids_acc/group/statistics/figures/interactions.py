@@ -171,6 +171,7 @@ def _draw(axes: Axes, lines: list[Lines], scale: float, factor: Sequence[str] | 
             axes.plot(one.at, mean, color=colour, lw=1.4)
             axes.fill_between(one.at, low, high, color=colour, alpha=0.13, lw=0)
             continue
+        # levels of a factor beside each other, symmetric about their tick
         shift = (i - (len(lines) - 1) / 2) * width
         beside = one.at + shift + _INTERVAL * width / 0.4
         for at in one.at:
@@ -201,6 +202,7 @@ def _hemisphere_figure(study: Study, cohort: str, measure: Measure) -> Figure:
     if not set(sides) <= set(frame):
         raise InputDataError(f'there is no {measure.name} of both hemispheres to draw.')
     own = Measure(f'{measure.name} L - R', measure.kind, measure.metric, measure.component)
+    # the picture is of what is tested: sides within people, not side by side
     difference = frame[sides[0]] - frame[sides[1]]
     sample = draw_sample(study, cohort, frame.assign(**{own.name: difference}), own, names)
     try:

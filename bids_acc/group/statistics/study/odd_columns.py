@@ -250,6 +250,7 @@ def _codes_as_numbers(
         codes = sorted(set(values))
         entry = described(sidecar, name)
         levels = entry.get('Levels') if isinstance(entry, Mapping) else None
+        # a whole number may be a count: only names of places, or declared levels, make it a code
         coded = PLACES.search(name) is not None or (
             isinstance(levels, Mapping | list) and len(levels) >= FEWEST_CODES
         )

@@ -122,6 +122,7 @@ def changed_groups(people: pd.DataFrame, model: Model) -> str:
     rows = _in_time(people, _visits(people, model))
     seen = pd.DataFrame({'who': people['participant_id'], 'visit': people['session_id'],
                          'group': _told(people, model)}).reindex(rows).dropna()  # fmt: skip
+    # a diagnosis that is revised at follow-up would put one person into two groups of one test
     several = seen[seen.groupby('who')['group'].transform('nunique') > 1]
     if several.empty:
         return ''

@@ -222,6 +222,7 @@ def choose_voxels(mrs: pd.DataFrame, model: Model) -> VoxelChoice:
         many = len({label for voxel in found for label in voxel.labels}) > 1
         return VoxelChoice(tuple(found[:1]), tuple(found[1:]), why_voxel(found) if many else '')
     people, usable, sessions = _by_label(mrs, wanted['UnitScheme'])
+    # the declaration counts, whatever most people have
     labels_of = _declared_labels(declared, sorted(people))
     for name, labels in labels_of.items():
         _refuse_meeting(name, labels, sessions)

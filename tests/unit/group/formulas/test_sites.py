@@ -156,3 +156,9 @@ def test_two_scanners_of_a_real_dataset(shared_data):
     )
     assert sum(r.n for r in result.per_site.values()) == len(used)
     assert result.pooled.n == len(used)
+
+
+def test_too_few_people_are_said_to_be_too_few():
+    table = pd.DataFrame({'g': [1.0, 2.0], 'group': ['HC', 'TRS']})
+    with pytest.raises(InputDataError, match='g: 2 people are too few for 2 coefficients'):
+        s.adjusted_difference(table, 'g', 'group', ['TRS', 'HC'])

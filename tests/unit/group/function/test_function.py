@@ -14,7 +14,7 @@ from bids_acc.derivatives.outputs import find_outputs
 from bids_acc.group.cohort.reading import has_function, plan_group
 from bids_acc.group.formulas.linear import anova
 from bids_acc.group.formulas.motion_relation import motion_relation, network_difference
-from bids_acc.group.function.run import read_matrices
+from bids_acc.group.function.run import read_matrices, relation_words
 from bids_acc.group.measures.region_tables import read_regions
 from bids_acc.group.statistics.model.declaration import read_model
 from tests.synthetic.function_cohort import MARKERS, write_cohort
@@ -46,6 +46,23 @@ def test_motion_that_spares_far_regions_shows_in_the_slope(rng):
     found = motion_relation(edges, motion, distances)
     assert found.distance < -0.5
     assert found.share > 0.15
+
+
+def test_what_cannot_be_related_to_motion_is_said_without_numbers(rng):
+    motion, edges = rng.gamma(2, 0.1, 20), rng.standard_normal((20, 30))
+    known = motion_relation(edges, motion, np.full(30, np.nan))
+    assert 'distance' not in relation_words(known)
+    assert 'of 30 edges are related' in relation_words(known)
+    none = motion_relation(np.full((20, 30), np.nan), motion, np.ones(30))
+    assert 'no edge is known' in relation_words(none)
+    assert 'nan' not in relation_words(none)
+
+
+def test_rounding_of_equal_values_is_no_relation(rng):
+    edges = rng.standard_normal((20, 30))
+    edges[:, 4] = 0.1
+    assert np.isnan(motion_relation(edges, rng.gamma(2, 0.1, 20), np.arange(30)).r[4])
+    assert np.isnan(motion_relation(edges, np.full(20, 0.1), np.arange(30)).r).all()
 
 
 def test_differences_by_network(rng):
