@@ -159,12 +159,13 @@ def _pairs(index: ImageIndex, files: Sequence[ImageFile], refused: Refused) -> l
 def _only_pair(single: Sequence[_Image]) -> list[_Image]:
     """Return the pair that images without a partner of the same name can only make.
 
-    One image of either state there must be once; of the other the first is taken.
+    One image of either state there must be once; of the other the first is taken. Another label of
+    ``flip-`` is another contrast.
     """
     by_state = {state: [i for i in single if i.state == state] for state in ('on', 'off')}
     on, off = by_state['on'], by_state['off']
-    suffixes = {i.entities.get('suffix') for i in single}
-    if not on or not off or min(len(on), len(off)) > 1 or len(suffixes) > 1:
+    kinds = {(i.entities.get('suffix'), i.entities.get('flip')) for i in single}
+    if not on or not off or min(len(on), len(off)) > 1 or len(kinds) > 1:
         return []
     return [on[0], off[0]]
 

@@ -183,6 +183,14 @@ def test_of_two_with_saturation_the_first_makes_the_pair(tmp_path: Path, write: 
     assert 'run-2_mt-on_MTR.nii.gz: its image with mt-off is not there' in words
 
 
+def test_images_of_two_flip_angles_are_no_pair(tmp_path: Path, write: Write) -> None:
+    """Of an MTS collection whose proton-density image is not there."""
+    write('flip-1_mt-on_MTS', 0.6 * OFF)
+    write('flip-2_mt-off_MTS', OFF)
+    with pytest.raises(MissingInputError, match='none of 2'):
+        _found(tmp_path)
+
+
 def test_two_unmatched_pairs_are_not_guessed(tmp_path: Path, write: Write) -> None:
     for name, values in (('run-1_mt-on_MTR', 0.6 * OFF), ('run-2_mt-on_MTR', 0.6 * OFF),
                          ('run-3_mt-off_MTR', OFF), ('run-4_mt-off_MTR', OFF)):  # fmt: skip
