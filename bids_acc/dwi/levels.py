@@ -122,9 +122,13 @@ def _dark_base(
     base = bvals == 0
     steady = ~base & np.isfinite(ratio) & ~stray
     bright = ~base & stray & (ratio > 1)
-    if not bright.any() or not steady.any():
+    if not steady.any() or not base.any():
         return np.zeros(level.size, dtype=bool)
     usual = level[steady] / ratio[steady]  # the median of each volume's shell
+    if np.median(level[base]) * LIKE < usual.max():
+        return np.asarray(base)  # all of them: signal does not fall as b rises
+    if not bright.any():
+        return np.zeros(level.size, dtype=bool)
     dark = base & (level < LIKE * usual.max()) & (level > usual.min() / LIKE)
     return np.asarray(dark & bool(np.median(level[bright]) > MOST_APART * usual.max()))
 
@@ -157,7 +161,7 @@ def drift(levels: Levels, bvals: npt.ArrayLike) -> float:
     --------
     >>> bvals = [0, 0, 0, 0, *[1000] * 8]
     >>> level = np.linspace(1, 0.9, 12) * np.where(np.array(bvals) == 0, 100, 40)
-    >>> round(drift(judge_levels(level, bvals), bvals), 3)
+    >>> round(drift(judge_levels(level, bvals), bvals), 2)
     -0.1
     """
     order = np.linspace(0, 1, levels.level.size)

@@ -618,19 +618,31 @@ def _levels(
     chosen = data if keep.all() else data[..., numbers]
     levels = judge_levels(mean_levels(chosen), bvals)
     if levels.exchanged():
-        both = levels.dark_base, levels.bright() & (bvals > 0)
-        dark, bright = (', '.join(map(str, numbers[which])) for which in both)
+        bright = levels.bright() & (bvals > 0)
+        others = f'volumes {_named(numbers[bright])} count' if bright.any() else 'others count'
         raise InputDataError(
-            f'{where}: volumes {dark} count as b = 0 and are as dark as weighted ones, volumes '
-            f'{bright} count as weighted and are as bright as b = 0: the gradient table is not in '
-            'the order of the volumes. Convert both again, together.'
+            f'{where}: volumes {_named(numbers[levels.dark_base])} count as b = 0 and are as dark '
+            f'as weighted ones, {others} as weighted and are as bright as b = 0: the gradient '
+            'table is not in the order of the volumes. Convert both again, together.'
         )
-    told = [
-        f'volumes {numbers[n]} has {levels.ratio[n]:.2g} times the signal of the others with its '
-        'b-value, as where it is lost or the scanner was not in a steady state: not used.'
-        for n in np.flatnonzero(levels.stray)
-    ]
-    return levels, [text.replace('volumes', 'volume', 1) for text in told]
+    if not levels.stray.any():
+        return levels, []
+    several = levels.stray.sum() > 1
+    ratios = levels.ratio[levels.stray]
+    low, high = (f'{value:.2g}' for value in (ratios.min(), ratios.max()))
+    finding = (
+        f'volume{"s" if several else ""} {_named(numbers[levels.stray])} '
+        f'{"have" if several else "has"} {low if low == high else f"{low} to {high}"} times the '
+        'signal of the others with the same b-value, as where it is lost or the scanner was not '
+        'in a steady state: not used.'
+    )
+    return levels, [finding]
+
+
+def _named(numbers: npt.NDArray[np.intp]) -> str:
+    """Name the first few volumes."""
+    more = f' and {numbers.size - 8} more' if numbers.size > 8 else ''
+    return ', '.join(map(str, numbers[:8])) + more
 
 
 def _too_coarse(data: Volumes, report: GradientReport, keep: BoolArray) -> list[str]:

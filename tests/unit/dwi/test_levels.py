@@ -74,6 +74,21 @@ def test_a_table_in_another_order_is_refused(tmp_path, series, step):
         joined(tmp_path, series, bvals=np.roll(BVALS, step))
 
 
+def test_several_strays_are_one_finding(tmp_path, series):
+    series[..., 13:] *= 0.5
+    (finding,) = joined(tmp_path, series).findings
+    assert finding.startswith('volumes 13, 14, 15 have 0.5 times the signal')
+
+
+def test_b0_darker_than_weighted_volumes_is_refused(tmp_path, series):
+    """A table of more shells in reversed order: no volume is alone in its shell."""
+    bvals = np.repeat([0.0, 1000, 2000], [4, 6, 6])
+    series[..., 10:] *= 0.4
+    joined(tmp_path, series, bvals=bvals)
+    with pytest.raises(InputDataError, match=r'volumes 12, 13, 14, 15 count as b = 0'):
+        joined(tmp_path, series, bvals=bvals[::-1])
+
+
 def test_a_drift_is_named_and_loses_no_volume(tmp_path, series):
     found = joined(tmp_path, series * np.linspace(1, 0.8, 16, dtype=np.float32))
     assert found.data.shape[3] == 16
