@@ -21,7 +21,8 @@ from bids_acc.clinical.logic import Rule, Truth, all_of, any_of, negate
 SEVERITIES: Mapping[str, int] = {
     'subsyndromal': 1, 'mild': 2, 'moderate': 3, 'severe': 4, 'psychotic': 5
 }  # fmt: skip
-"""Points of the severity at its worst; ``psychotic`` is severe with psychosis."""
+"""Points of the severity at baseline (Fekadu et al. 2018, table 3); ``psychotic`` is severe with
+psychosis."""
 STAGES: Mapping[str, tuple[int, int]] = {'mild': (3, 6), 'moderate': (7, 10), 'severe': (11, 15)}
 """Score of each stage, both ends included."""
 MOST_DRUGS = 5

@@ -57,14 +57,14 @@ from bids_acc.group.folders import (
 )
 from bids_acc.group.function.run import function_quality
 from bids_acc.group.image_sensitivity import values_left_out, with_gates_of_images
-from bids_acc.group.measures.files import read_edited, write_measures
+from bids_acc.group.measures.files import read_edited
 from bids_acc.group.measures.run import (
     TAKEN,
     analysed_session,
     cohort_of,
     descriptions,
-    keep_codebook,
     make_measures,
+    take_measures,
 )
 from bids_acc.group.measures.snippets import write_snippets
 from bids_acc.group.measures.table import Measures
@@ -235,8 +235,7 @@ def _analyse(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
     if run.measures is None:
         _measure(run, work_dir, progress)
     else:
-        write_measures(run.measures, run.folder, descriptions(run.data_dir))
-        keep_codebook(run)
+        take_measures(run)
     if has_function(run.data_dir):
         _part(run, 'function', function_quality)
     _part(run, 'statistics', _statistics)

@@ -163,7 +163,8 @@ def read_raw(path: Path) -> RawTable:
         raise InputDataError(f'{path} is no tab-separated table: it is empty.')
     header = [cell.strip(INVISIBLE) for cell in numbered[0][1]]
     # empty columns behind the last one are what a spreadsheet exports of formatted cells
-    while len(header) > 1 and not header[-1]:
+    used = max((_last_cell(cells) for _, cells in numbered[1:]), default=0)
+    while len(header) > max(1, used) and not header[-1]:
         header.pop()
     _check_header(path, header)
     for _, cells in numbered[1:]:
@@ -175,6 +176,11 @@ def read_raw(path: Path) -> RawTable:
         tuple(header), tuple(tuple(cells) for _, cells in kept), tuple(n for n, _ in kept),
         tuple(notes),
     )  # fmt: skip
+
+
+def _last_cell(cells: Sequence[str]) -> int:
+    """Return how many cells of a row there are up to the last that holds something."""
+    return max((i for i, cell in enumerate(cells, start=1) if cell.strip(INVISIBLE)), default=0)
 
 
 def _check_header(path: Path, header: Sequence[str]) -> None:

@@ -520,14 +520,12 @@ def join_phenotype(
             unread.append(str(error).removesuffix('.'))
             continue
         wanted = [c for c in table.frame.columns if c in names - set(people.frame.columns)]
-        again = [c for c in wanted if c in source]
-        joined.notes += [
-            f'{name} stands in {source[name]} and {path.name}: the first is read.'
-            for name in again
-        ]
-        if wanted := [name for name in wanted if name not in again]:
+        table = matched(table, known, path.name)
+        for again in [c for c in wanted if c in source]:
+            _fill_from(joined, table, again, (source[again], path.name), decide)
+        if wanted := [name for name in wanted if name not in source]:
             source |= dict.fromkeys(wanted, path.name)
-            _join_one(joined, matched(table, known, path.name), wanted, path.name, decide)
+            _join_one(joined, table, wanted, path.name, decide)
     unread += [
         f'{path.name} is no tab-separated table: save it as .tsv'
         for path in sorted(folder.glob('*')) if path.suffix.lower() in _OTHER_TABLES
@@ -556,6 +554,36 @@ def _spelt_otherwise(names: Iterable[str], folder: Path) -> dict[str, str]:
             if name != column:
                 found.setdefault(name, f'{path.name} calls it {column!r}: write the same')
     return found
+
+
+def _fill_from(
+    people: People, table: PeopleTable, name: str, sources: tuple[str, str], decide: Decide
+) -> None:
+    """Give a column of one table the values of another where it has none: sites, or visits."""
+    other = People(people.frame[KEYS].copy())
+    _join_one(other, table, [name], sources[1], decide)
+    people.notes += other.notes
+    if name not in other.frame:
+        return
+    if name not in people.frame:  # the first table could not be joined
+        people.notes.append(f'{name} stands in {sources[0]} and {sources[1]}: the second is read.')
+        people.frame[name] = other.frame[name].to_numpy()
+        people.not_joined.pop(name, None)
+        return
+    mine, theirs = people.frame[name], other.frame[name].set_axis(people.frame.index)
+    both = mine.notna() & theirs.notna()
+    apart = both & (_words(mine) != _words(theirs))
+    who = people.frame['participant_id']
+    taken = mine.isna() & theirs.notna()
+    if 'session_id' not in table.frame:  # of a person, and not of a visit that the other lacks
+        taken &= ~mine.notna().groupby(who).transform('any')
+    people.frame[name] = _filled(mine, theirs, taken)
+    text = f'{name} stands in {sources[0]} and {sources[1]}'
+    if taken.any():
+        text += f'; {sources[1]} tells of {who[taken].nunique()} people whom the other leaves out'
+    if apart.any():
+        text += f'; of {_some(who[apart])} they differ: {sources[0]} is read'
+    people.notes.append(f'{text}.')
 
 
 def _join_one(

@@ -21,7 +21,7 @@ MOST_LEVELS = 6
 WORDS: Mapping[Kind, str] = {
     'person': 'People', 'parcel': 'Parcels', 'region': 'Regions of atlases',
     'metabolite': 'Metabolites', 'voxel': 'Place of the voxels', 'quality': 'Quality',
-    'status': 'What is there',
+    'status': 'What is there', 'ungated': 'Without the gates of images',
 }  # fmt: skip
 HEAD = (
     f'Every column of {TABLE}, in which each participant and session is a row. n is the number '

@@ -20,13 +20,16 @@ from bids_acc.files.writing import write_bytes, write_json
 from bids_acc.group.cohort.people import is_summary
 from bids_acc.group.cohort.quality import KEYS
 from bids_acc.group.measures.table import (
+    FAILED,
     GATED,
+    UNGATED,
     Meaning,
     Measures,
     long_form,
     meaning_of,
     metabolite_column,
 )
+from bids_acc.group.measures.ungated import check_ungated
 from bids_acc.group.opnmf.features import PARTIAL_VOLUME
 from bids_acc.group.parcels.measures import SUMMED_METRICS
 from bids_acc.group.statistics.tables import table_text
@@ -154,10 +157,16 @@ def _entry(name: str, meaning: Meaning, people: Mapping[str, object]) -> dict[st
     if meaning.kind == 'status':
         what, modality = name.split('_', 1)
         texts = {
+            FAILED: f'Criteria of its gate that {modality} did not meet, parted by semicolons; '
+            'n/a where it passed',
             'status': f'Whether results of {modality} are usable, absent or excluded',
             'reason': f'Why results of {modality} are not usable, or what is missing',
         }
         return {'Description': texts[what]}
+    if meaning.kind == UNGATED:
+        whole = _region_text(meaning) if meaning.region else _parcel_text(meaning)
+        text = f'{whole}: whether or not the images passed their gates; for sensitivity'
+        return {'Description': text, **({'Units': meaning.unit} if meaning.unit else {})}
     words = {'parcel': _parcel_text, 'region': _region_text, 'voxel': _place_text}
     text = words.get(meaning.kind, _level_text)(meaning)
     return {'Description': text, **({'Units': meaning.unit} if meaning.unit else {})}
@@ -291,6 +300,7 @@ def _measures_of(path: Path, raw: RawTable, sidecar: Mapping[str, object]) -> Me
     _check_numbers(path, found)
     _check_verdicts(path, found)
     _check_gated(path, found)
+    check_ungated(path, found)
     return found
 
 
@@ -402,7 +412,7 @@ def _check_keys(path: Path, wide: pd.DataFrame) -> None:
 def _check_numbers(path: Path, measures: Measures) -> None:
     """Refuse text where a measure has numbers."""
     for name, meaning in measures.meanings.items():
-        numeric = meaning.kind in ('parcel', 'region', 'voxel') or meaning.quantity in (
+        numeric = meaning.kind in ('parcel', 'region', 'voxel', UNGATED) or meaning.quantity in (
             'value',
             'value_sd',
             GATED,

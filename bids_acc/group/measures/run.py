@@ -15,6 +15,12 @@ from bids_acc.group.measures.codebook import write_codebook
 from bids_acc.group.measures.files import data_dictionary, read_measures, write_measures
 from bids_acc.group.measures.region_tables import read_regions
 from bids_acc.group.measures.table import Measures, build_measures, parcels_by_side
+from bids_acc.group.measures.ungated import (
+    criteria_failed,
+    parcels_left,
+    regions_left,
+    with_ungated,
+)
 from bids_acc.group.state import GroupRun
 from bids_acc.group.statistics.model.declaration import Model
 from bids_acc.group.statistics.study.data import DIFFUSION
@@ -57,11 +63,29 @@ def make_measures(run: GroupRun) -> str:
         regions,
         None if run.places is None else run.places.values,
     )  # fmt: skip
+    measures = with_ungated(measures, run.images, run.left_out, run.regions_left_out)
     path = write_measures(measures, run.folder, descriptions(run.data_dir))
     # read back from disk: what is analysed is what a reader of the file has, digit by digit
     run.measures = read_measures(path)
     keep_codebook(run)
     return f'{len(measures.wide)} rows, {len(measures.meanings)} columns'
+
+
+def take_measures(run: GroupRun) -> None:
+    """Take a table that was given: keep a copy, and what it tells of the gates of images.
+
+    Parameters
+    ----------
+    run : GroupRun
+        With the table.
+    """
+    if run.measures is None:
+        return
+    write_measures(run.measures, run.folder, descriptions(run.data_dir))
+    run.images = criteria_failed(run.measures)
+    run.left_out = parcels_left(run.measures)
+    run.regions_left_out = regions_left(run.measures)
+    keep_codebook(run)
 
 
 def keep_codebook(run: GroupRun) -> None:

@@ -5,15 +5,16 @@ column's meaning lies in the JSON file beside it (`Meaning`); where that is lost
 it: ``thickness_c1`` is a parcel over both hemispheres and ``thickness_c1_L`` the left one,
 ``<voxel>__<unit scheme>__<metabolite>`` a metabolite level whether or not it passed its gate, the
 same with ``__gated`` the level if it passed, with ``__gate`` the verdict,
-``<voxel>__voxel__share_c1`` the share of the voxel that lies in a parcel, and
-``volume__CerebrA__hippocampus__L`` a region of an atlas. Any other column belongs to the person.
+``<voxel>__voxel__share_c1`` the share of the voxel that lies in a parcel,
+``volume__CerebrA__hippocampus__L`` a region of an atlas, and either with ``__ungated`` the value
+whether or not the images passed their gates. Any other column belongs to the person.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
@@ -27,12 +28,16 @@ from bids_acc.group.parcels.measures import Parcellation, parcel_table
 from bids_acc.group.parcels.parcellation import ParcellationResult
 from bids_acc.surfaces.template import HEMISPHERES
 
-Kind = Literal['person', 'parcel', 'region', 'metabolite', 'voxel', 'quality', 'status']
+Kind = Literal['person', 'parcel', 'region', 'metabolite', 'voxel', 'quality', 'status', 'ungated']
 PER_LEVEL = ('value', 'value_sd', 'gate', 'gate_reason')
 """What is kept of each level in each unit scheme."""
 PER_METABOLITE = ('crlb_pct', 'detected')
 """What is the same in all unit schemes."""
 GATED = 'gated'
+UNGATED: Literal['ungated'] = 'ungated'
+"""Ending, and kind, of parcels and regions whose values do not hang on the gates of images."""
+FAILED = 'failed'
+"""Beginning of the columns that name the criteria which images did not meet."""
 WILD = frozenset('*?[')
 """What makes a name a pattern."""
 VOXEL = 'voxel'
@@ -41,7 +46,7 @@ VOXEL_UNITS = {'thickness': 'mm', 'md': 'mm2/s', 'fa': '1'}
 """Unit of what is averaged over a voxel's cortex; shares have none."""
 _PARCEL = re.compile(r'(?P<metric>[a-z]+)_c(?P<component>\d+)(?:_(?P<hemisphere>[LR]))?')
 _QUALITY = re.compile(r'(anat|dwi|func|mtr|mrs)_.+')
-_STATUS = re.compile(r'(status|reason)_(anat|dwi|func|mtr|mrs)')
+_STATUS = re.compile(r'(status|reason|failed)_(anat|dwi|func|mtr|mrs)')
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,8 @@ class Meaning:
     """Of a region."""
     region: str = ''
     """Its name."""
+    modality: str = ''
+    """Of an ungated region: the modality of its table."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +87,8 @@ class Measures:
 
         Parameters
         ----------
-        kind : {'person', 'parcel', 'region', 'metabolite', 'voxel', 'quality', 'status'}
-            What the columns hold.
+        kind : str
+            What the columns hold, of `Kind`.
 
         Returns
         -------
@@ -301,9 +308,15 @@ def meaning_of(name: str) -> Meaning:
     ('R', 'gate')
     >>> meaning_of('volume__CerebrA__amygdala__R').region
     'amygdala'
+    >>> meaning_of('fa_c1__ungated').kind, meaning_of('fa_c1__ungated').component
+    ('ungated', 1)
     >>> meaning_of('age').kind, meaning_of('anat_cnr').kind, meaning_of('status_mrs').kind
     ('person', 'quality', 'status')
     """
+    if name.endswith(f'__{UNGATED}'):
+        held = meaning_of(name.removesuffix(f'__{UNGATED}'))
+        if held.kind in ('parcel', 'region'):
+            return replace(held, kind=UNGATED, modality=_modality_of(held))
     if found := _PARCEL.fullmatch(name):
         return Meaning(
             'parcel', found['metric'], int(found['component']), found['hemisphere'] or BOTH,
@@ -316,6 +329,18 @@ def meaning_of(name: str) -> Meaning:
     if '__' in name:
         return _metabolite_meaning(name.split('__'))
     return Meaning('person')
+
+
+_OF_METRICS: Mapping[str, str] = {
+    **dict.fromkeys(('fa', 'md', 'mo', 'ad', 'rd', 'mk', 'icvf', 'isovf', 'od', 'fawm'), 'dwi'),
+    **dict.fromkeys(('mtr', 'mtrgm', 'mtrwm'), 'mtr'),
+    **dict.fromkeys(('reho', 'alff', 'falff', 'fc', 'psc'), 'func'),
+}
+
+
+def _modality_of(held: Meaning) -> str:
+    """Return the modality of a region whose JSON file is lost; parcels need none."""
+    return _OF_METRICS.get(held.metric, 'anat') if held.region else ''
 
 
 def _metabolite_meaning(parts: list[str]) -> Meaning:

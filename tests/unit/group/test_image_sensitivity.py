@@ -15,6 +15,21 @@ from bids_acc.tables.writing import write_tsv
 from tests.endtoend.test_command import bids_acc
 from tests.synthetic.derivatives import write_cohort
 
+
+def assert_the_table_of_measures_tells_the_same(root, model, tmp_path):
+    """Run the model on its own table of measures, and compare what gates do to the result."""
+    folder = root / 'group' / 'model-gated'
+    told = pd.read_csv(folder / 'stats' / 'sensitivity.tsv', sep='\t')
+    for name in ('measures.tsv', 'measures.json'):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    done = bids_acc('none', root, 'group', '--model', model, '--measures',
+                    tmp_path / 'measures.tsv')  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    again = pd.read_csv(folder / 'stats' / 'sensitivity.tsv', sep='\t')
+    pd.testing.assert_frame_equal(again, told)
+    assert (folder / 'measures.tsv').read_bytes() == (tmp_path / 'measures.tsv').read_bytes()
+
+
 SMALL, NOISY = ('sub-003', 'sub-011'), ('sub-011', 'sub-020')
 
 
@@ -126,6 +141,7 @@ def test_the_command_compares_columns_of_other_tables_with_and_without_its_gate(
     main = pd.read_csv(stats / 'ancova.tsv', sep='\t').query("term == 'group'")
     assert set(main['n']) == {26}
     assert off['p_original'].iloc[0] == pytest.approx(main['p_unc'].iloc[0], rel=1e-4)
+    assert_the_table_of_measures_tells_the_same(root, tmp_path / 'm.json', tmp_path)
 
 
 @pytest.mark.slow
@@ -163,6 +179,9 @@ def test_the_command_compares_the_parcels_with_and_without_its_gate(tmp_path):
     measured = pd.read_csv(stats.parent / 'measures.tsv', sep='\t').set_index('participant_id')
     left = measured.loc[list({*SMALL, *NOISY}), 'thickness_c1']
     assert left.isna().all()
+    assert measured.loc[list({*SMALL, *NOISY}), 'thickness_c1__ungated'].notna().all()
+    assert measured.loc['sub-011', 'failed_anat'] == 'brain_ml; cnr'
+    assert_the_table_of_measures_tells_the_same(root, tmp_path / 'model-gated_smdl.json', tmp_path)
     groups = measured['thickness_c1'].dropna().groupby(measured['group'])
     f_value = f_oneway(*(values for _, values in groups)).statistic
     assert mine['value'] == pytest.approx(f_value, rel=1e-4)

@@ -125,3 +125,12 @@ def test_whole_numbers_stay_whole(tmp_path):
     frame = read_tsv(path)
     assert list(map(str, frame.dtypes)) == ['int64', 'int64', 'float64', 'int64']
     assert frame['d'][0] == 9007199254740993
+
+
+def test_a_last_column_without_a_name_is_named_and_an_empty_one_is_left_out(tmp_path):
+    path = tmp_path / 'a.tsv'
+    path.write_text('participant_id\tage\t\nsub-01\t30\tnote\n')
+    with pytest.raises(InputDataError, match='column 3 has no name'):
+        read_raw(path)
+    path.write_text('participant_id\tage\t\t\nsub-01\t30\t \nsub-02\t31\n')
+    assert read_raw(path).header == ('participant_id', 'age')

@@ -10,10 +10,11 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import Literal, TypedDict, cast
@@ -491,6 +492,21 @@ def presets() -> dict[str, Path]:
     }
 
 
+_JSON = (
+    'model files are JSON, not YAML or TOML: names in double quotes, no comments, and no comma '
+    'before a closing bracket'
+)
+
+
+def _once(where: str, pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    """Return an object of a JSON file; of a key that stands twice the parser drops the first."""
+    held = dict(pairs)
+    if len(held) < len(pairs):
+        twice = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
+        raise SettingsError(f'{where}: {twice!r} stands twice in one object; keep one.')
+    return held
+
+
 @reads('model', 'correct it', SettingsError)
 def read_model(source: str | Path) -> Model:
     """Read a model file or a shipped preset.
@@ -513,11 +529,21 @@ def read_model(source: str | Path) -> Model:
     shipped = presets()
     path = shipped.get(str(source), Path(source))
     try:
-        content = json.loads(read_whole(path, error=SettingsError))
+        text = read_whole(path, error=SettingsError)
+        content = json.loads(text, object_pairs_hook=partial(_once, path.name))
     except (FileNotFoundError, IsADirectoryError) as error:
         close = difflib.get_close_matches(str(source), [*shipped, 'auto'], n=1)
         hint = f'did you mean {close[0]!r}?' if close else f'presets: {", ".join(shipped)}'
         raise SettingsError(f'--model {source}: no such file or preset; {hint}') from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f'--model {path} is no valid JSON: {error}') from error
+        raise SettingsError(f'--model {path} is no valid JSON: {error}; {_JSON}') from error
+    if isinstance(content, Mapping) and 'Nodes' in content:
+        raise SettingsError(
+            f'--model {path} is a BIDS Stats Model (Nodes, Edges); the group level has model '
+            'files of its own (docs/models.md): group --model auto writes one to begin with.'
+        )
+    if not isinstance(content, Mapping):
+        raise SettingsError(
+            f'--model {path} holds a {type(content).__name__}; a model file is one JSON object.'
+        )
     return parse_model(with_gate_files(content, path.parent, path.name), path.name)

@@ -193,3 +193,41 @@ def test_a_column_of_visits_with_another_name_is_named(tmp_path, name):
 def test_a_column_of_visits_with_another_name_in_phenotype_is_named(tmp_path):
     people = joined(tmp_path, 'participant_id\tvisit\tsmoking\n01\t1\tyes\n01\t2\tno\n')
     assert "name the column 'visit' session_id" in people.not_joined['smoking']
+
+
+def _two_tables(tmp_path, a, b, sessions=(('sub-01', None), ('sub-02', None), ('sub-03', None))):
+    """Join two tables that have a score both."""
+    (tmp_path / 'phenotype').mkdir()
+    for name, text in (('a', a), ('b', b)):
+        (tmp_path / 'phenotype' / f'{name}.tsv').write_text(text)
+    people = People(pd.DataFrame(list(sessions), columns=['participant_id', 'session_id']))
+    known = {'sub-01', 'sub-02', 'sub-03'}
+    return join_phenotype(people, tmp_path / 'phenotype', {'bprs'}, known, visit_order)
+
+
+def test_a_score_that_two_sites_keep_in_two_tables_is_whole(tmp_path):
+    found = _two_tables(tmp_path, 'participant_id\tbprs\nsub-01\t20\nsub-02\t21\n',
+                        'participant_id\tbprs\nsub-02\t21\nsub-03\t30\n')  # fmt: skip
+    assert found.frame['bprs'].tolist() == [20, 21, 30]
+    assert 'b.tsv tells of 1 people whom the other leaves out.' in ' '.join(found.notes)
+
+
+def test_where_two_tables_contradict_each_other_the_first_counts_and_that_is_said(
+    tmp_path,
+):
+    found = _two_tables(tmp_path, 'participant_id\tbprs\nsub-01\t20\nsub-02\t21\n',
+                        'participant_id\tbprs\nsub-02\t25\n')  # fmt: skip
+    assert found.frame['bprs'].fillna(-1).tolist() == [20, 21, -1]
+    assert 'of sub-02 they differ: a.tsv is read.' in ' '.join(found.notes)
+
+
+def test_visits_in_two_tables_are_joined_and_a_persons_value_is_none_of_another_visit(tmp_path):
+    pre = 'participant_id\tsession_id\tbprs\nsub-01\tpre\t20\nsub-02\tpre\t21\n'
+    pairs = [(f'sub-0{i}', f'ses-{v}') for i in (1, 2) for v in ('pre', 'post')]
+    post = 'participant_id\tsession_id\tbprs\nsub-01\tpost\t10\n'
+    found = _two_tables(tmp_path, pre, post, pairs).frame
+    assert found['bprs'].fillna(-1).tolist() == [20, 10, 21, -1]
+    again = tmp_path / 'again'
+    again.mkdir()
+    found = _two_tables(again, pre, 'participant_id\tbprs\nsub-01\t99\n', pairs).frame
+    assert found['bprs'].fillna(-1).tolist() == [20, -1, 21, -1]

@@ -18,6 +18,12 @@ from bids_acc.exceptions import InputDataError, MissingInputError
 from bids_acc.group.measures.files import read_edited, read_measures, write_measures
 from bids_acc.group.measures.snippets import write_snippets
 from bids_acc.group.measures.table import build_measures, long_form, parcels_by_side
+from bids_acc.group.measures.ungated import (
+    criteria_failed,
+    parcels_left,
+    regions_left,
+    with_ungated,
+)
 from bids_acc.group.opnmf.simulate import CohortDesign, planted_cohort
 from bids_acc.group.parcels.measures import Parcellation, parcel_table
 from bids_acc.group.parcels.parcellation import ParcellationResult
@@ -425,3 +431,69 @@ def test_levels_without_verdicts_are_analysed_and_that_is_said(written):
     n = len({(m.voxel, m.scheme, m.metabolite) for m in found.meanings.values()
              if m.quantity == 'value'})  # fmt: skip
     assert any(f'{n} of {n} metabolite levels have no verdict' in note for note in notes)
+
+
+@pytest.fixture
+def left_out(tables):
+    """Return failed criteria, and values of parcels and regions of the sessions that failed."""
+    keys = {'participant_id': ['sub-02', 'sub-02', 'sub-07'], 'session_id': ['ses-1'] * 3}
+    images = pd.DataFrame({**keys, 'modality': ['anat', 'anat', 'dwi'],
+                           'criterion': ['cnr', 'brain_ml', 'fd_mean']})  # fmt: skip
+    parcels = pd.DataFrame({
+        'participant_id': ['sub-02', 'sub-07'], 'session_id': 'ses-1', 'component': 1,
+        'metric': ['thickness', 'md'], 'value': [9.25, 1 / 3], 'hemisphere': 'both',
+    })  # fmt: skip
+    regions = pd.DataFrame({
+        'participant_id': ['sub-07'], 'session_id': 'ses-1', 'metric': 'volume', 'atlas': 'own',
+        'region': 'cingulum', 'hemisphere': 'L', 'value': [812.5], 'modality': 'dwi',
+    })  # fmt: skip
+    people, kept, mrs, qc, flow = tables
+    gone = kept.merge(parcels[[*KEYS, 'metric', 'component', 'hemisphere']], how='left',
+                      indicator=True)['_merge'].eq('both').to_numpy()  # fmt: skip
+    others = pd.concat(
+        [regions.assign(participant_id=who, value=800.0) for who in ('sub-01', 'sub-02')],
+        ignore_index=True,
+    )
+    measures = build_measures(people, kept[~gone], mrs, qc, flow, others.drop(columns='modality'))
+    return with_ungated(measures, images, parcels, regions), images, parcels, regions
+
+
+def test_what_gates_of_images_left_out_comes_back_from_the_table(left_out, tmp_path):
+    measures, images, parcels, regions = left_out
+    path = write_measures(measures, tmp_path)
+    columns = list(pd.read_csv(path, sep='\t').columns)
+    assert columns[-5:] == ['md_c1__ungated', 'thickness_c1__ungated',
+                            'volume__own__cingulum__L__ungated', 'failed_anat',
+                            'failed_dwi']  # fmt: skip
+    for lost_json in (False, True):
+        if lost_json:
+            path.with_suffix('.json').unlink()
+        back = read_measures(path)
+        same = criteria_failed(back)[list(images)]
+        pd.testing.assert_frame_equal(_sorted(same, 'criterion'), _sorted(images, 'criterion'),
+                                      check_dtype=False)  # fmt: skip
+        found = parcels_left(back)[list(parcels)]
+        pd.testing.assert_frame_equal(_sorted(found), _sorted(parcels), check_dtype=False)
+        assert regions_left(back)['value'].tolist() == [812.5]
+        if not lost_json:
+            found = regions_left(back)[list(regions)]
+            pd.testing.assert_frame_equal(found, regions, check_dtype=False)
+        assert 'thickness_c1__ungated' not in set(long_form(back)['measure'])
+        assert len(back.parcels) == len(measures.parcels)
+
+
+def test_an_ungated_value_that_was_edited_alone_is_refused(left_out, tmp_path):
+    path = write_measures(left_out[0], tmp_path)
+    table = pd.read_csv(path, sep='\t', keep_default_na=False, dtype=str)
+    table.loc[table['participant_id'] == 'sub-01', 'thickness_c1__ungated'] = '3.5'
+    table.to_csv(path, sep='\t', index=False)
+    with pytest.raises(InputDataError, match='thickness_c1__ungated of sub-01 does not follow'):
+        read_measures(path)
+
+
+def test_without_failures_no_column_is_added(tables):
+    measures = build_measures(*tables)
+    assert with_ungated(measures, None, None, None) is measures
+    assert criteria_failed(measures) is None
+    assert parcels_left(measures) is None
+    assert regions_left(measures) is None

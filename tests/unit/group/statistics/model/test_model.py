@@ -291,3 +291,21 @@ def test_levels_that_are_numbers_are_refused_with_the_remedy():
 def test_a_gate_that_there_is_not_is_refused_when_the_model_is_read(modality):
     with pytest.raises(SettingsError, match=f'Gate/{modality}'):
         parse_model({**MINIMAL, 'Gate': {modality: 'usual'}})
+
+
+@pytest.mark.parametrize(
+    ('text', 'says'),
+    [
+        ('Name: m\nGroup:\n  Column: group\n', 'JSON, not YAML or TOML'),
+        ("{'Name': 'm'}", 'names in double quotes'),
+        ('{"Name": "m", "Group": {"Column": "a", "Levels": ["x"], "Column": "b"}}',
+         "'Column' stands twice"),
+        ('[{"Name": "m"}]', 'one JSON object'),
+        ('{"Name": "m", "Nodes": [], "Edges": []}', 'BIDS Stats Model'),
+    ],
+)  # fmt: skip
+def test_files_of_other_kinds_are_called_what_they_are(tmp_path, text, says):
+    path = tmp_path / 'model-m_smdl.json'
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=says):
+        read_model(path)
