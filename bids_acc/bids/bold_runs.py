@@ -94,6 +94,9 @@ def find_raw_runs(
         with_field, unused = _with_field(run, index.root)
         found.append(with_field)
         left_out += [text for text in unused if text not in left_out]
+    # what one run does not use, another may
+    used = tuple(f'{path.name}: ' for run in found for path in run.files)
+    left_out = [text for text in left_out if not text.startswith(used)]
     return tuple(found), left_out, _notes(found, left_out)
 
 

@@ -316,6 +316,19 @@ def test_images_of_reversed_phase_encoding_come_before_measured_maps(root):
     assert 'an image of reversed phase encoding is there' in left_out[0]
 
 
+def test_what_another_run_uses_is_not_said_to_be_unused(root):
+    write(root, 'task-rest_run-2_bold')
+    for run in (1, 2):
+        write(root, f'dir-PA_run-{run}_epi', (4, 4, 4, 3), 'fmap', PhaseEncodingDirection='j',
+              IntendedFor=f'func/sub-01_task-rest_run-{run}_bold.nii.gz')  # fmt: skip
+    write(root, 'dir-PA_run-3_epi', (4, 4, 4, 3), 'fmap', PhaseEncodingDirection='j',
+          IntendedFor='dwi/sub-01_dwi.nii.gz')  # fmt: skip
+    runs, left_out, _ = found(root)
+    used = [path.name for run in runs for path, _ in run.reversed_pe]
+    assert used == ['sub-01_dir-PA_run-1_epi.nii.gz', 'sub-01_dir-PA_run-2_epi.nii.gz']
+    assert [text.partition(':')[0] for text in left_out] == ['sub-01_dir-PA_run-3_epi.nii.gz']
+
+
 def test_a_filter_chooses_runs(root):
     write(root, 'task-rest_run-2_bold')
     (run,), _, _ = found(root, filters={'bold': {'run': '2'}})
