@@ -161,6 +161,59 @@ def session_preset(modality: ImageModality, name: str, where: str) -> SessionGat
     return parse_session_gate(json.loads(file.read_text('utf-8')), modality, where)
 
 
+def finished_gate(gate: str, *, on_cortex: bool) -> str:
+    """Return the gate of finished measures that stands for one of series.
+
+    Parameters
+    ----------
+    gate : str
+        ``rest`` or ``rest-strict`` is replaced by its twin that asks for nothing that finished
+        measures do not tell (tSNR; where no map lies on the template's cortex, coverage of the
+        anterior cingulate); anything else stays.
+    on_cortex : bool
+        Whether there are maps on the cortex of the template.
+
+    Examples
+    --------
+    >>> (
+    ...     finished_gate('rest', on_cortex=True),
+    ...     finished_gate('rest-strict', on_cortex=False),
+    ...     finished_gate('none', on_cortex=True),
+    ... )
+    ('rest-finished', 'rest-strict-parcels', 'none')
+    """
+    if gate not in ('rest', 'rest-strict'):
+        return gate
+    return f'{gate}-{"finished" if on_cortex else "parcels"}'
+
+
+def gate_for(gate: SessionGate, figures: Mapping[str, object]) -> SessionGate:
+    """Return the gate by which one session is judged.
+
+    Parameters
+    ----------
+    gate : SessionGate
+        That is asked for.
+    figures : mapping
+        Row of a table of quality, without prefix. Finished measures of function are told by their
+        strategy, which names the tool (``XCP-D 0.10.5: 36P``).
+
+    Returns
+    -------
+    SessionGate
+        The same; of finished measures, where it is a preset, its twin (`finished_gate`).
+    """
+    tool = ': ' in str(figures.get('strategy', ''))
+    if not tool or gate.modality != 'func' or gate.name not in PRESETS['func']:
+        return gate
+    if gate.session != session_preset('func', gate.name, 'Gate/func').session:
+        return gate  # a file of this name
+    told = figures.get('acc_coverage_L')
+    on_cortex = isinstance(told, int | float) and math.isfinite(told)
+    name = finished_gate(gate.name, on_cortex=on_cortex)
+    return gate if name == gate.name else session_preset('func', name, 'Gate/func')
+
+
 def load_session_gate(modality: ImageModality, name: str, where: str) -> SessionGate:
     """Read a gate for images that comes with the package, or a file.
 

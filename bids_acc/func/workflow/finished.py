@@ -14,6 +14,7 @@ from bids_acc.func.finished import FinishedRun
 from bids_acc.func.finished_maps import VERTEX_MAPS
 from bids_acc.func.interfaces.finished import ImportFinished
 from bids_acc.func.interfaces.reportlets import PlotMaps, PlotMatrix
+from bids_acc.quality.sessions import finished_gate
 from bids_acc.settings import FuncSettings
 from bids_acc.surfaces.template import HEMISPHERES
 from bids_acc.typing import Metadata
@@ -72,7 +73,7 @@ def init_func_finished_wf(
     read = pe.Node(
         ImportFinished(
             maps, runs=[run.as_dict() for run in runs], density=density, about=about,
-            gate=gate_of(settings.gate, on_cortex=bool(maps)),
+            gate=finished_gate(settings.gate, on_cortex=bool(maps)),
         ),
         name='read', mem_gb=2,
     )  # fmt: skip
@@ -96,32 +97,6 @@ def init_func_finished_wf(
     ])  # fmt: skip
     _draw(workflow, read, where, runs, with_maps=bool(maps))
     return workflow
-
-
-def gate_of(gate: str, *, on_cortex: bool) -> str:
-    """Return the gate of finished measures that stands for one of series.
-
-    Parameters
-    ----------
-    gate : str
-        ``rest`` or ``rest-strict`` is replaced by its twin that asks for nothing that finished
-        measures do not tell (tSNR; where no map lies on the template's cortex, coverage of the
-        anterior cingulate); anything else stays.
-    on_cortex : bool
-        Whether there are maps on the cortex of the template.
-
-    Examples
-    --------
-    >>> (
-    ...     gate_of('rest', on_cortex=True),
-    ...     gate_of('rest-strict', on_cortex=False),
-    ...     gate_of('none', on_cortex=True),
-    ... )
-    ('rest-finished', 'rest-strict-parcels', 'none')
-    """
-    if gate not in ('rest', 'rest-strict'):
-        return gate
-    return f'{gate}-{"finished" if on_cortex else "parcels"}'
 
 
 def _maps_of(runs: Sequence[FinishedRun]) -> list[str]:

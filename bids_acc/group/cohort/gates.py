@@ -23,7 +23,7 @@ from bids_acc.group.cohort.spectra_gate import (
 )
 from bids_acc.group.statistics.model.declaration import Model
 from bids_acc.quality.gate import Gate, Verdict
-from bids_acc.quality.sessions import ImageModality, SessionGate, judge_session
+from bids_acc.quality.sessions import ImageModality, SessionGate, gate_for, judge_session
 from bids_acc.tables.cells import records
 from bids_acc.tables.people import visits_of
 
@@ -270,14 +270,16 @@ def _images(cohort: Cohort, gate: SessionGate) -> tuple[Cohort, list[FailedCrite
     figures = _figures(cohort.qc, gate.modality)
     own = (flow['modality'] == gate.modality) & (flow['status'] == 'run')
     for index, row in flow[own].iterrows():
-        verdict = judge_session(gate, figures.get(_key(row), {}))
+        own_figures = figures.get(_key(row), {})
+        own_gate = gate_for(gate, own_figures)
+        verdict = judge_session(own_gate, own_figures)
         if verdict.passed:
             continue
         flow.loc[index, ['status', 'reason']] = ['exclude', verdict.reasons]
         # what is sampled on bad surfaces is bad as well, whatever its own figures say
         if gate.modality == 'anat':
             flow = _without_surface(flow, row, verdict.reasons)
-        rows += _failed(row, gate, verdict)
+        rows += _failed(row, own_gate, verdict)
     return replace(cohort, flow=flow), rows
 
 

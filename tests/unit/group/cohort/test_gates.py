@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from importlib import resources
 
 import numpy as np
@@ -26,6 +27,7 @@ from bids_acc.quality.sessions import (
     SHELL,
     SIDED,
     WHOLE,
+    gate_for,
     judge_session,
     parse_session_gate,
     session_preset,
@@ -89,6 +91,23 @@ def test_anat_usual_at_and_beyond_its_limits(change, reasons):
     verdict = judge_session(session_preset('anat', 'anat-usual', 'x'), GOOD | change)
     assert verdict.reasons == reasons
     assert verdict.passed == (not reasons)
+
+
+@pytest.mark.parametrize(
+    ('name', 'figures', 'expected'),
+    [('rest', {'strategy': 'compcor'}, 'rest'),
+     ('rest', {'strategy': 'XCP-D 0.10.5: 36P', 'acc_coverage_L': 1.0}, 'rest-finished'),
+     ('rest-strict', {'strategy': 'XCP-D 26.0.1: not told', 'acc_coverage_L': np.nan},
+      'rest-strict-parcels'),
+     ('rest-finished', {'strategy': 'XCP-D 0.10.5: 36P', 'acc_coverage_L': 1.0},
+      'rest-finished')],
+)  # fmt: skip
+def test_finished_measures_are_judged_by_what_they_tell(name, figures, expected):
+    """They tell no tSNR, for which the gate of a model left out everybody."""
+    gate = session_preset('func', name, 'x')
+    assert gate_for(gate, figures).name == expected
+    stricter = replace(gate, session=gate.session[:1])
+    assert gate_for(stricter, figures) is stricter  # a file of that name is taken at its word
 
 
 def test_lenient_keeps_what_is_unknown_and_a_shell_can_be_named():
