@@ -381,6 +381,120 @@ def _correct_eddy_currents(
     return corrected
 
 
+def _begun(fids: ComplexArray, dwell_time: float, mhz: float) -> tuple[ComplexArray, _History]:
+    """Decays without what the receiver's filter wrapped to their end, and the history begun."""
+    # coils differ in phase: before they are combined one of them shows more than their mean
+    first = fids[int(np.argmax(np.sum(np.abs(fids) ** 2, axis=(1, 2))))]
+    history = _History(first.mean(axis=0), dwell_time, mhz)
+    if wrapped := wrapped_samples(fids, dwell_time):
+        fids = fids[..., :-wrapped]
+        history.add(
+            'wrapped_end',
+            first[:, :-wrapped].mean(axis=0),
+            f'{wrapped} samples at the end, where the decay rises again, left out: the start of '
+            "the receiver's digital filter, wrapped round",
+        )
+    return fids, history
+
+
+@dataclass(frozen=True)
+class _Coils:
+    """Transients of all coils together, and the water decays that go with them."""
+
+    transients: ComplexArray
+    """(n_transients, n_points)."""
+    weights: ComplexArray
+    """(n_alive,) with which the coils were combined."""
+    alive: BoolArray
+    """(n_coils,) those that hold signal."""
+    water: ComplexArray | None
+    """Water decays of single coils; None without a reference."""
+    shares_scale: bool
+    """Whether they are of the same coils."""
+    problem: str
+    """What is wrong with the reference; empty when nothing is."""
+
+
+def _combined(fids: ComplexArray, reference: npt.ArrayLike | None, history: _History) -> _Coils:
+    """Combine the coils that hold signal, by the water reference where it is of the same coils."""
+    # a coil that was not connected has no noise to be whitened by
+    alive = np.any(fids != 0, axis=(1, 2))
+    water = shared = None
+    if reference is not None:
+        water = np.asarray(reference, dtype=complex)
+        if water.shape[0] == fids.shape[0]:
+            alive &= np.any(water != 0, axis=(1, 2))
+            water = water[alive]
+    dead = ', '.join(str(k) for k in np.flatnonzero(~alive))
+    fids = fids[alive]
+    problem = ''
+    if water is not None:
+        shared, problem = _same_coils(fids, water, *history.axis)
+    transients, weights = combine_coils(fids, shared)
+    history.add(
+        'coils',
+        transients.mean(axis=0) if fids.shape[0] > 1 else None,
+        (f'{fids.shape[0]} coils, whitened SVD' if fids.shape[0] > 1 else 'one coil or combined')
+        + (f'; without signal and left out: {dead} (counted from 0)' if dead else ''),
+    )
+    is_shared = shared is not None
+    return _Coils(transients, weights, alive, shared if is_shared else water, is_shared, problem)
+
+
+def _averaged_water(coils: _Coils, dwell_time: float, n_points: int) -> ComplexArray | None:
+    """Water reference as one decay; None without."""
+    if coils.water is None:
+        return None
+    weights = coils.weights if coils.shares_scale else None
+    return _average_reference(coils.water, weights, dwell_time, n_points)
+
+
+def _centred(
+    fid: ComplexArray, water: ComplexArray | None, history: _History
+) -> tuple[ComplexArray, ComplexArray | None]:
+    """Move a spectrum to where its water is in the centre, and the reference where it lies so."""
+    dwell_time = history.axis[0]
+    offset, evidence = _centre(fid, water, *history.axis)
+    if offset:
+        fid = shift_and_phase(fid, dwell_time, offset, 0.0)
+        if water is not None and _lies_at(water, dwell_time, offset):
+            water = shift_and_phase(water, dwell_time, offset, 0.0)
+        history.add('centre', fid, f'moved by {-offset:+.0f} Hz: {evidence} was off the centre')
+    return fid, water
+
+
+def _turned(
+    fid: ComplexArray, water: ComplexArray | None, history: _History
+) -> tuple[ComplexArray, ComplexArray | None, bool]:
+    """Conjugate decays whose lines lie on the wrong side of water; also whether they did."""
+    if not is_conjugated(remove_residual_water(fid, *history.axis), *history.axis):
+        return fid, water, False
+    fid = fid.conj()
+    history.add('conjugate', fid, 'the lines lay downfield of water')
+    return fid, None if water is None else water.conj(), True
+
+
+def _dried(fid: ComplexArray, history: _History) -> tuple[ComplexArray, tuple[float, float]]:
+    """Take residual water out, and record it; also the window that it was taken from."""
+    fid, window = _without_water(fid, *history.axis)
+    detail = f'HLSVD, 30 components, {window[0]:.2f}-{window[1]:.2f} ppm'
+    history.add('residual_water', fid, detail)
+    return fid, window
+
+
+def _referenced(fid: ComplexArray, history: _History) -> tuple[ComplexArray, float, float]:
+    """Set the ppm scale and the phase; also the shift in ppm and the phase taken away."""
+    dwell_time, mhz = history.axis
+    shift = find_shift(fid, dwell_time, mhz)
+    fid = shift_and_phase(fid, dwell_time, -shift * mhz, 0.0)
+    history.add('reference', fid, f'moved by {-shift:+.3f} ppm to NAA, tCr and tCho')
+    # last, because the foot of residual water bends the phase of the lines on it
+    phase = find_phase(fid, dwell_time, mhz)
+    fid = fid * np.exp(-1j * phase)
+    history.add('phase', fid, f'{math.degrees(phase):.1f} deg taken away')
+    return fid, shift, phase
+
+
 def nothing_usable(n_points: int, reason: str) -> Preprocessed:
     """Stand for a spectrum of which nothing can be said: NaN all over, with the reason.
 
@@ -447,91 +561,34 @@ def preprocess(
     InputDataError
         If a coil holds no signal.
     """
-    fids = np.asarray(fids, dtype=complex)
-    # coils differ in phase: before they are combined one of them shows more than their mean
-    first = fids[int(np.argmax(np.sum(np.abs(fids) ** 2, axis=(1, 2))))]
-    history = _History(first.mean(axis=0), dwell_time, spectrometer_mhz)
-    if wrapped := wrapped_samples(fids, dwell_time):
-        fids = fids[..., :-wrapped]
-        history.add(
-            'wrapped_end',
-            first[:, :-wrapped].mean(axis=0),
-            f'{wrapped} samples at the end, where the decay rises again, left out: the start of '
-            "the receiver's digital filter, wrapped round",
-        )
-    # a coil that was not connected has no noise to be whitened by
-    alive = np.any(fids != 0, axis=(1, 2))
-    water_decays = shared = None
-    if reference is not None:
-        water_decays = np.asarray(reference, dtype=complex)
-        if water_decays.shape[0] == fids.shape[0]:
-            alive &= np.any(water_decays != 0, axis=(1, 2))
-            water_decays = water_decays[alive]
-    dead = ', '.join(str(k) for k in np.flatnonzero(~alive))
-    fids = fids[alive]
-    problem = ''
-    if water_decays is not None:
-        shared, problem = _same_coils(fids, water_decays, dwell_time, spectrometer_mhz)
-    transients, weights = combine_coils(fids, shared)
-    history.add(
-        'coils',
-        transients.mean(axis=0) if fids.shape[0] > 1 else None,
-        (f'{fids.shape[0]} coils, whitened SVD' if fids.shape[0] > 1 else 'one coil or combined')
-        + (f'; without signal and left out: {dead} (counted from 0)' if dead else ''),
-    )
-    fid, alignment, used = _align_and_average(transients, dwell_time, history)
-
-    water = None
-    if shared is not None:
-        water = _average_reference(shared, weights, dwell_time, fid.size)
-    elif water_decays is not None:
-        water = _average_reference(water_decays, None, dwell_time, fid.size)
-    averaged = fid
-    offset, evidence = _centre(fid, water, dwell_time, spectrometer_mhz)
-    if offset:
-        fid = shift_and_phase(fid, dwell_time, offset, 0.0)
-        if water is not None and _lies_at(water, dwell_time, offset):
-            water = shift_and_phase(water, dwell_time, offset, 0.0)
-        history.add('centre', fid, f'moved by {-offset:+.0f} Hz: {evidence} was off the centre')
-    water_removed = remove_residual_water(fid, dwell_time, spectrometer_mhz)
-    conjugated = is_conjugated(water_removed, dwell_time, spectrometer_mhz)
-    if conjugated:
-        fid = fid.conj()
-        water = None if water is None else water.conj()
-        history.add('conjugate', fid, 'the lines lay downfield of water')
+    fids, history = _begun(np.asarray(fids, dtype=complex), dwell_time, spectrometer_mhz)
+    coils = _combined(fids, reference, history)
+    fid, alignment, used = _align_and_average(coils.transients, dwell_time, history)
+    averaged, water = fid, _averaged_water(coils, dwell_time, fid.size)
+    fid, water = _centred(fid, water, history)
+    fid, water, conjugated = _turned(fid, water, history)
     fid = _correct_eddy_currents(fid, water, eddy_current, history)
 
-    turn = _between(averaged.conj() if conjugated else averaged, fid)
+    before = averaged.conj() if conjugated else averaged
+    turn = _between(before, fid)
     # while it is there: this tells how well suppression worked
     ratio = _residual_water_ratio(fid, dwell_time, spectrometer_mhz)
-    window = None
-    if residual_water:
-        fid, window = _without_water(fid, dwell_time, spectrometer_mhz)
-        detail = f'HLSVD, 30 components, {window[0]:.2f}-{window[1]:.2f} ppm'
-        history.add('residual_water', fid, detail)
-    else:
+    fid, window = _dried(fid, history) if residual_water else (fid, None)
+    if window is None:
         history.add('residual_water', None, 'switched off')
-
-    shift = find_shift(fid, dwell_time, spectrometer_mhz)
-    fid = shift_and_phase(fid, dwell_time, -shift * spectrometer_mhz, 0.0)
-    history.add('reference', fid, f'moved by {-shift:+.3f} ppm to NAA, tCr and tCho')
-    # last, because the foot of residual water bends the phase of the lines on it
-    phase = find_phase(fid, dwell_time, spectrometer_mhz)
-    fid = fid * np.exp(-1j * phase)
-    history.add('phase', fid, f'{math.degrees(phase):.1f} deg taken away')
+    fid, shift, phase = _referenced(fid, history)
     turn = shift_and_phase(turn, dwell_time, -shift * spectrometer_mhz, phase)
-    wet = (averaged.conj() if conjugated else averaged) * turn
     return Preprocessed(
         fid=fid,
         water=water,
         steps=tuple(history.steps),
-        n_transients=transients.shape[0],
+        n_transients=coils.transients.shape[0],
         n_transients_used=int(used.sum()),
         drift_hz=float(np.ptp(alignment.frequency_hz)) if alignment else math.nan,
         shift_ppm=shift,
         phase0_deg=math.degrees(phase),
         water_amplitude=water_amplitude(water, dwell_time)
-        if water is not None and shared is not None
+        if water is not None and coils.shares_scale
         else math.nan,
         water_fwhm_hz=math.nan
         if water is None
@@ -539,8 +596,8 @@ def preprocess(
         residual_water_ratio=ratio,
         alignment=alignment,
         used=used,
-        replay=Replay(alive, weights, conjugated, turn, wet, window),
-        reference_problem=problem,
+        replay=Replay(coils.alive, coils.weights, conjugated, turn, before * turn, window),
+        reference_problem=coils.problem,
     )
 
 
