@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bids_acc.bids.inputs import check_image
+from bids_acc.bids.near_misses import remedy_of_ending
 from bids_acc.bids.tools import generated_by
-from bids_acc.exceptions import BidsAccError, SettingsError
+from bids_acc.exceptions import BidsAccError, InputDataError, SettingsError
 
 OWN_SPACES = ('', 'T1w', 'orig', 'individual')
 """Values of ``space-`` that mean the T1w image's own."""
@@ -55,6 +56,7 @@ def choose_brain_mask(
     """
     if asked:
         path = _filled(asked, subject, session)
+        _check_ending(path)
         check_image(path, (3,))
         return MaskChoice(path, f'brain mask: {path}')
     notes = []
@@ -70,14 +72,20 @@ def choose_brain_mask(
     return MaskChoice(note='; '.join(notes))
 
 
+def _check_ending(path: Path) -> None:
+    """Refuse a file that is no NIfTI by its name, such as FreeSurfer's brainmask.mgz."""
+    ending = path.name.partition('.')[2]
+    if path.is_file() and not path.name.lower().endswith(('.nii', '.nii.gz')):
+        raise InputDataError(f'{path} is no NIfTI file by its name: {remedy_of_ending(ending)}.')
+
+
 def _filled(pattern: str, subject: str, session: str | None) -> Path:
     """Put the labels into a pattern."""
     try:
         return Path(pattern.format(subject=subject, session=session or '')).expanduser()
     except (KeyError, IndexError, ValueError) as error:
         raise SettingsError(
-            f'--anat-brain-mask {pattern}: only {{subject}} and {{session}} can be filled in '
-            f'({error}).'
+            f'{pattern}: only {{subject}} and {{session}} can be filled in ({error}).'
         ) from error
 
 

@@ -101,7 +101,7 @@ def _remedy(path: Path, datatype: str, suffix: str) -> str:
     if ending.lower() in BESIDE or not _is_called(path, suffix):
         return ''
     if ending not in READ:
-        return _remedy_of_ending(ending)
+        return remedy_of_ending(ending)
     if suffix_of(path) != suffix:
         return f'its name has to end in _{suffix}.{ending}'
     if path.parts[:-1] != (datatype,):
@@ -119,14 +119,19 @@ def _is_called(path: Path, suffix: str) -> bool:
     return re.search(rf'(?:^|_)(?:{suffix}\w*|{words})(?=\W|_|$)', stem, re.IGNORECASE) is not None
 
 
-def _remedy_of_ending(ending: str) -> str:
+def remedy_of_ending(ending: str) -> str:
     """Say what makes a readable image of a file with an ending that is not read.
+
+    Parameters
+    ----------
+    ending : str
+        Behind the first point of the name.
 
     Examples
     --------
-    >>> _remedy_of_ending('NII.GZ')
+    >>> remedy_of_ending('NII.GZ')
     'write its ending in small letters, .nii.gz'
-    >>> _remedy_of_ending('nii.gz.gz')
+    >>> remedy_of_ending('nii.gz.gz')
     'make it end in .nii.gz, after one gunzip if it was packed twice'
     """
     small = ending.lower()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bids_acc.bids.brain_masks import choose_brain_mask
-from bids_acc.exceptions import MissingInputError, SettingsError
+from bids_acc.exceptions import InputDataError, MissingInputError, SettingsError
 
 T1W = Path('sub-01_ses-a_acq-mprage_T1w.nii.gz')
 
@@ -28,6 +28,13 @@ def test_named_mask_comes_first_and_must_be_there(tmp_path: Path) -> None:
         choose_brain_mask(pattern, {}, '02', 'a', T1W)
     with pytest.raises(SettingsError, match=r'only \{subject\} and \{session\}'):
         choose_brain_mask(f'{tmp_path}/{{label}}.nii.gz', {}, '01', 'a', T1W)
+
+
+def test_named_mask_of_another_format_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    path = tmp_path / 'brainmask.mgz'
+    path.write_bytes(b'x')
+    with pytest.raises(InputDataError, match=r'no NIfTI file by its name: convert it .* by nib-c'):
+        choose_brain_mask(str(path), {}, '01', 'a', T1W)
 
 
 @pytest.mark.parametrize(
