@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from bids_acc import __version__
 from bids_acc.clinical.classify import classify_for_model, join_labels, write_groups
@@ -68,6 +69,7 @@ from bids_acc.group.measures.run import (
 )
 from bids_acc.group.measures.snippets import write_snippets
 from bids_acc.group.measures.table import Measures
+from bids_acc.group.opnmf.features import VertexMetrics
 from bids_acc.group.opnmf.rank import SelectionOptions
 from bids_acc.group.origins import inputs_of, tell_model, tell_parcels
 from bids_acc.group.page.checklists import write_checklists
@@ -480,42 +482,60 @@ def _parcels(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
     # for these
     left_out = sessions_left_out(run.images)
     if group.atlas is not None:
-        run.notes += data.notes
-        mesh = run.settings.anat.mesh
-        place = atlas_folder(run.output_dir, Path(group.atlas), left_out, group.smooth_mm, mesh)
-        with whole_folder(place) as folder:
-            result = apply_atlas(Path(group.atlas), data, folder)
-            tell_parcels(folder, place, run.output_dir, run.maps())
-            run.figures['Parcels'] = _placed(result, folder, place)
+        result, place = _atlas_parcels(run, Path(group.atlas), data, left_out)
     else:
-        visits = _visits(run)
-        options = parcellation_options(group, run.settings.random_seed, run.model, visits)
-        people = at_first_visit(run.cohort.participants, visits)
-        if unknown := [name for name in group.strata if name not in people]:
-            raise SettingsError(
-                f'--opnmf-strata {" ".join(unknown)}: participants.tsv has no such column; there '
-                f'are {", ".join(people.columns)}.'
-            )
-        with joblib_workers(run.settings.resources) as (backend, n_jobs):
-            result = run_parcellation(
-                data,
-                people,
-                options,
-                work_dir=None if work_dir is None else work_dir / 'opnmf',
-                n_jobs=n_jobs,
-                backend=backend,
-                progress=progress,
-            )
-        region = (*run.settings.anat.region, *run.settings.anat.atlas, *_of_mesh(run))
-        place = parcels_folder(run.output_dir, options, metrics, region, left_out, group.smooth_mm)
-        with whole_folder(place) as folder:
-            about = read_sidecar(run.data_dir / 'dataset_description.json')
-            write_parcellation(result, options, folder, about)
-            tell_parcels(folder, place, run.output_dir, run.maps())
-            run.figures['Parcels'] = _placed(result, folder, place)
+        result, place = _own_parcels(run, data, metrics, left_out, work_dir, progress)
     run.parcellation, run.parcels_name = result, place.name
     run.left_out = values_left_out(run.images, ungated, result)
     return f'k = {result.choice.k} ({result.choice.source})'
+
+
+def _atlas_parcels(
+    run: GroupRun, atlas: Path, data: VertexMetrics, left_out: list[tuple[str, str, str]]
+) -> tuple[ParcellationResult, Path]:
+    """Measure everybody in the parcels of an atlas; return also the folder that has them."""
+    run.notes += data.notes
+    mesh = run.settings.anat.mesh
+    place = atlas_folder(run.output_dir, atlas, left_out, run.settings.group.smooth_mm, mesh)
+    with whole_folder(place) as folder:
+        result = apply_atlas(atlas, data, folder)
+        tell_parcels(folder, place, run.output_dir, run.maps())
+        run.figures['Parcels'] = _placed(result, folder, place)
+    return result, place
+
+
+def _own_parcels(
+    run: GroupRun, data: VertexMetrics, metrics: tuple[str, ...],
+    left_out: list[tuple[str, str, str]], work_dir: Path | None,
+    progress: ProgressCallback | None,
+) -> tuple[ParcellationResult, Path]:  # fmt: skip
+    """Find parcels in the maps of the cohort; return also the folder that has them."""
+    group, visits = run.settings.group, _visits(run)
+    options = parcellation_options(group, run.settings.random_seed, run.model, visits)
+    people = at_first_visit(run.cohort.participants, visits)
+    if unknown := [name for name in group.strata if name not in people]:
+        raise SettingsError(
+            f'--opnmf-strata {" ".join(unknown)}: participants.tsv has no such column; there '
+            f'are {", ".join(people.columns)}.'
+        )
+    with joblib_workers(run.settings.resources) as (backend, n_jobs):
+        result = run_parcellation(
+            data,
+            people,
+            options,
+            work_dir=None if work_dir is None else work_dir / 'opnmf',
+            n_jobs=n_jobs,
+            backend=backend,
+            progress=progress,
+        )
+    region = (*run.settings.anat.region, *run.settings.anat.atlas, *_of_mesh(run))
+    place = parcels_folder(run.output_dir, options, metrics, region, left_out, group.smooth_mm)
+    with whole_folder(place) as folder:
+        about = read_sidecar(run.data_dir / 'dataset_description.json')
+        write_parcellation(result, options, folder, about)
+        tell_parcels(folder, place, run.output_dir, run.maps())
+        run.figures['Parcels'] = _placed(result, folder, place)
+    return result, place
 
 
 def _of_mesh(run: GroupRun) -> tuple[str, ...]:
@@ -538,16 +558,8 @@ def _statistics(run: GroupRun) -> str:
         raise NotPossibleError('there is no table of measures.')
     asked = {part: value for part, value in run.model.content.items() if part in NAMING_COLUMNS}
     people = run.measures.people_with(names_in(asked))
+    _refuse_no_measures(run.measures, run.model, people, run.settings.group.measures)
     parcels, mrs = run.measures.parcels, run.measures.mrs
-    own = response_columns(run.model, people.columns)
-    if parcels is None and mrs is None and not (own or run.measures.columns('region')):
-        if (file := run.settings.group.measures) is not None:
-            raise InputDataError(
-                f'--measures {file}: none of its columns is a measure; a metabolite '
-                'level is called like voi_ACC__ratio_tcr__Glu, a parcel like thickness_c1; name '
-                'columns of your own in Responses/Columns of the model file.'
-            )
-        raise NotPossibleError('neither parcels nor regions nor spectra.')
     # a stream of its own: more bootstraps of the parcels must not move p values of the statistics
     seed = np.random.SeedSequence(run.settings.random_seed, spawn_key=(1,))
     run.tables = run_statistics(
@@ -569,19 +581,29 @@ def _statistics(run: GroupRun) -> str:
     session = analysed_session(run.model, people)
     write_snippets(run.folder, run.model, run.tables, session)
     _flow(run, run.measures, run.model, session)
-    figures = write_figures(
-        run.model,
-        parcels,
-        mrs,
-        people,
-        run.tables,
-        run.folder / 'figures',
-    )
-    forests = write_forests(run.tables, run.folder / 'figures')
+    folder = run.folder / 'figures'
+    figures = write_figures(run.model, parcels, mrs, people, run.tables, folder)
+    forests = write_forests(run.tables, folder)
     figures['People'] = write_timelines(run, parcels, mrs, people)
     for section, entries in [*forests.items(), *figures.items()]:
         run.figures.setdefault(section, []).extend(entries)
     return f'{len(run.tables)} tables'
+
+
+def _refuse_no_measures(measures: Measures, model: Model, people: pd.DataFrame, file: str | None
+                        ) -> None:  # fmt: skip
+    """Refuse a table in which there is nothing to compare: a file that was given is named."""
+    own = response_columns(model, people.columns)
+    here = measures.parcels is not None or measures.mrs is not None
+    if here or own or measures.columns('region'):
+        return
+    if file is not None:
+        raise InputDataError(
+            f'--measures {file}: none of its columns is a measure; a metabolite '
+            'level is called like voi_ACC__ratio_tcr__Glu, a parcel like thickness_c1; name '
+            'columns of your own in Responses/Columns of the model file.'
+        )
+    raise NotPossibleError('neither parcels nor regions nor spectra.')
 
 
 def _people_notes(run: GroupRun) -> list[str]:

@@ -90,6 +90,24 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
     summary += list(_count_of_findings(run))
     if 'confounding' in run.tables:  # before any result
         summary[:0] = list(run.tables['confounding']['note'])
+    methods = methods_text(run)
+    lines = [reference(bibliography()[key]) for key in used_keys(run)]
+    return GroupPage(
+        summary=summary,
+        tables=shown_tables(run),
+        figures=run.figures,
+        extra=_extra_blocks(run),
+        methods=[*methods, 'References:', *lines, FREE],
+        files=list(_files(run)),
+        names=own_names(run),
+        folder=folder,
+        tables_folder=run.folder / 'stats',
+        beside=dict(_beside(run)),
+    )
+
+
+def _extra_blocks(run: GroupRun) -> dict[str, list[Block]]:
+    """Return what stands in each section beside the tables of statistics."""
     extra: dict[str, list[Block]] = {
         'Findings': list(_findings(run)),
         'People': [
@@ -121,48 +139,30 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
             )
         ]  # fmt: skip
     if run.parcellation is not None:
+        extra['Parcels'] = list(_parcel_blocks(run, run.parcellation))
+    return extra
 
-        def of_parcels(name: str) -> Path | None:
-            """Return a table of these parcels."""
-            if run.parcels_name is None:
-                return None
-            return run.output_dir / GROUP_FOLDER / run.parcels_name / 'opnmf' / f'{name}.tsv'
 
-        extra['Parcels'] = [
-            *_choice_blocks(run, run.parcellation),
-            *parcel_surface_blocks(
-                run.parcellation,
-                run.output_dir / GROUP_FOLDER / run.parcels_name if run.parcels_name else None,
-            ),
-            table_block(
-                _parcel_means(run.parcellation.table), 'Mean of each metric by parcel',
-                'Mean and standard deviation over people: of the mean over the vertices of the '
-                'parcel in both hemispheres, or of the sum for area.', file=of_parcels('parcels'),
-            ),
-        ]  # fmt: skip
-        if len(run.parcellation.agreement):
-            extra['Parcels'].append(
-                table_block(
-                    in_words(run.parcellation.agreement),
-                    'Agreement of the cohorts',
-                    AGREEMENT,
-                    file=of_parcels('crosscohort_ari'),
-                )
-            )
-    methods = methods_text(run)
-    lines = [reference(bibliography()[key]) for key in used_keys(run)]
-    return GroupPage(
-        summary=summary,
-        tables=shown_tables(run),
-        figures=run.figures,
-        extra=extra,
-        methods=[*methods, 'References:', *lines, FREE],
-        files=list(_files(run)),
-        names=own_names(run),
-        folder=folder,
-        tables_folder=run.folder / 'stats',
-        beside=dict(_beside(run)),
-    )
+def _parcel_blocks(run: GroupRun, found: ParcellationResult) -> Iterator[Block]:
+    """Yield how parcels were chosen, where they lie, their means, and how cohorts agree."""
+    folder = run.output_dir / GROUP_FOLDER / run.parcels_name if run.parcels_name else None
+
+    def of_parcels(name: str) -> Path | None:
+        """Return a table of these parcels."""
+        return None if folder is None else folder / 'opnmf' / f'{name}.tsv'
+
+    yield from _choice_blocks(run, found)
+    yield from parcel_surface_blocks(found, folder)
+    yield table_block(
+        _parcel_means(found.table), 'Mean of each metric by parcel',
+        'Mean and standard deviation over people: of the mean over the vertices of the '
+        'parcel in both hemispheres, or of the sum for area.', file=of_parcels('parcels'),
+    )  # fmt: skip
+    if len(found.agreement):
+        yield table_block(
+            in_words(found.agreement), 'Agreement of the cohorts', AGREEMENT,
+            file=of_parcels('crosscohort_ari'),
+        )  # fmt: skip
 
 
 def _beside(run: GroupRun) -> Iterator[tuple[str | Path, list[tuple[Path, str]]]]:

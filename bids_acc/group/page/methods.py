@@ -155,18 +155,7 @@ def _statistics_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> It
             'counted as findings.'
         )
     if 'mrs_group' in tables:
-        levels = output_spec('mrs_quantities').columns['unit_scheme']['Levels']
-        scheme = str(levels[content['Mrs']['UnitScheme']])
-        gate = 'were left out' if content['Mrs']['Gate'] else 'were kept'
-        yield (
-            f'Metabolite levels: {scheme[:1].lower()}{scheme[1:]}; spectra and metabolites that '
-            f'failed the quality gate{_gate_name(model)} {gate}.'
-        )
-        if model.covariates:
-            yield (
-                f'Metabolite levels of pairs of groups were compared adjusted for {names}; tests '
-                'without covariates stand beside them and are no findings.'
-            )
+        yield from _levels_in_words(model, names)
     if _has_rows(tables, 'interactions'):
         yield (
             f'Whether the difference between groups depends on {listed(content["Interactions"])} '
@@ -188,7 +177,32 @@ def _statistics_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> It
             'permutation, exactly where all divisions or orders could be enumerated.'
         )
     yield _corrections_in_words(content['Correction'], content['Families'])
+    yield _intervals_in_words(model)
+
+
+def _levels_in_words(model: Model, names: str) -> Iterator[str]:
+    """Say in which unit levels are, what became of those that failed, and how they were compared.
+
+    ``names`` are the covariates in words.
+    """
+    content = model.content
+    levels = output_spec('mrs_quantities').columns['unit_scheme']['Levels']
+    scheme = str(levels[content['Mrs']['UnitScheme']])
+    gate = 'were left out' if content['Mrs']['Gate'] else 'were kept'
     yield (
+        f'Metabolite levels: {scheme[:1].lower()}{scheme[1:]}; spectra and metabolites that '
+        f'failed the quality gate{_gate_name(model)} {gate}.'
+    )
+    if model.covariates:
+        yield (
+            f'Metabolite levels of pairs of groups were compared adjusted for {names}; tests '
+            'without covariates stand beside them and are no findings.'
+        )
+
+
+def _intervals_in_words(model: Model) -> str:
+    """Say of which level intervals are, what each row tells, and what a missing value does."""
+    return (
         f'Intervals are {100 * model.confidence:g} % confidence intervals; those of partial eta '
         f"squared and Cramer's V, whose tests are one-sided, are "
         f'{100 * one_sided_level(model.confidence):g} % intervals (Steiger 2004). The formula, '

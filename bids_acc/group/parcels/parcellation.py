@@ -187,13 +187,7 @@ def run_parcellation(
     fitted: dict[str, list[Parcellation]] = {}
     for name, (cohort, unit) in units.items():
         fitted.setdefault(cohort, []).append(run.fit(name, cohort, unit, choice.k))
-    parcellations = {cohort: _joined(parts) for cohort, parts in fitted.items()}
-    # numbers of one cohort for all: parcel 2 must be the same place wherever it is compared
-    first = next(iter(parcellations.values()))
-    parcellations = {
-        cohort: one if one is first else in_order_of(first, one)
-        for cohort, one in parcellations.items()
-    }
+    parcellations = _numbered_alike({c: _joined(parts) for c, parts in fitted.items()})
     agreement = compare_cohorts(
         list(parcellations.values()),
         child_rng(options.selection.seed, 4),
@@ -213,6 +207,16 @@ def run_parcellation(
         excluded=complete.excluded if complete.excluded is not None else pd.DataFrame(),
         notes=tuple(notes),
     )
+
+
+def _numbered_alike(parcellations: Mapping[str, Parcellation]) -> dict[str, Parcellation]:
+    """Give the parcels of every cohort the numbers of their partners in the first."""
+    # parcel 2 must be the same place wherever it is compared
+    first = next(iter(parcellations.values()))
+    return {
+        cohort: one if one is first else in_order_of(first, one)
+        for cohort, one in parcellations.items()
+    }
 
 
 def _cautions(
