@@ -115,10 +115,17 @@ def kept(file: Path | None) -> dict[str, dict[str, tuple[int, float]]]:
 
 
 def _grid(options: argparse.Namespace) -> list[Kind]:
-    """List the pairs; one seed after the other, so that what is done first is a whole grid."""
+    """List the pairs, one seed after the other and mixed within it.
+
+    Whatever is done when a call ends early is then a fair sample of the grid.
+    """
     sizes, noise = (SIZES[1:2], NOISE[:2]) if options.quick else (SIZES, NOISE)
-    return [Kind(*values, seed) for seed in range(options.seeds)
-            for values in product((3, 4, 5, 6), sizes, noise, EFFECTS, RATIOS)]  # fmt: skip
+    grid = list(product((3, 4, 5, 6), sizes, noise, EFFECTS, RATIOS))
+    kinds: list[Kind] = []
+    for seed in range(options.seeds):
+        order = np.random.default_rng(seed).permutation(len(grid))
+        kinds += [Kind(*grid[i], seed) for i in order]
+    return kinds
 
 
 def main() -> None:
