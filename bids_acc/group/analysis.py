@@ -513,6 +513,7 @@ def _own_parcels(
     group, visits = run.settings.group, _visits(run)
     options = parcellation_options(group, run.settings.random_seed, run.model, visits)
     people = at_first_visit(run.cohort.participants, visits)
+    # refused before the factorization, which takes hours
     if unknown := [name for name in group.strata if name not in people]:
         raise SettingsError(
             f'--opnmf-strata {" ".join(unknown)}: participants.tsv has no such column; there '

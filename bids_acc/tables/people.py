@@ -94,6 +94,7 @@ def read_people_table(
     InputDataError
         If it cannot be read or has no column ``participant_id``.
     """
+    # before anything is typed: keys are text, and the other columns' notes name people by them
     raw = _with_keys(path, _with_names_split(read_raw(path)), 'participant_id')
     notes = list(raw.notes)
     raw = _with_visits_split(_without_nobody(path, raw, 'participant_id', notes))
@@ -101,6 +102,7 @@ def read_people_table(
     renamed, told = spelt_as_asked(raw.header, asked, path.name)
     raw = replace(raw, header=tuple(renamed.get(name, name) for name in raw.header))
     notes += told
+    # a table of phenotypes may have thousands of columns, each with notes that nobody asked for
     if wanted is not None:
         raw = _columns_of(raw, {*KEYS, *wanted})
     sidecar = read_sidecar(path.with_suffix('.json'))
@@ -183,6 +185,7 @@ def _with_visits_split(raw: RawTable) -> RawTable:
         (*row[:where], match[1], match[2], *row[where + 1 :])
         for row, match in zip(raw.rows, found, strict=True) if match is not None
     ]  # fmt: skip
+    # all or none: where some ids only look so, the label itself has an underscore
     if len(rows) < len(raw.rows):
         return raw
     header = (*raw.header[: where + 1], 'session_id', *raw.header[where + 1 :])
@@ -264,6 +267,7 @@ def _check_keys(path: Path, header: Sequence[str], wanted: str) -> None:
             raise InputDataError(f'{path}: column {name!r} stands twice in line 1; rename one.')
     if wanted in header:
         return
+    # asked and not guessed: the column 'id' of many tables is that of another study
     close = [name for name in header if name.strip().lower() in _LIKE_KEYS[wanted]]
     hint = f'; rename {close[0]!r} if that is what it holds' if close else ''
     raise InputDataError(f'{path}: the column {wanted} is missing; BIDS requires it{hint}.')
@@ -272,6 +276,8 @@ def _check_keys(path: Path, header: Sequence[str], wanted: str) -> None:
 def _without_nobody(path: Path, raw: RawTable, key: str, notes: list[str]) -> RawTable:
     """Leave out rows that do not say whom they are about, and say which."""
     position = raw.header.index(key)
+    # tables that were put one below the other bring their headers with them, as a person named
+    # 'participant_id'
     again = [_key_name(row[position]) == key for row in raw.rows]
     if any(again):
         raw = lines_of(raw, [not header for header in again])
@@ -440,12 +446,15 @@ def _numbers_as_written(
     marked, cells = cells, [None if cell is None else bare(cell) for cell in cells]
     present = [cell for cell in cells if cell is not None]
     kinds = with_groups({cell: kind_of(cell, limits) for cell in present})
+    # most columns are numbers as they stand, and need no second look
     if set(kinds.values()) <= {'number'}:
         return cells
     n_numbers = sum(kinds[cell] in READABLE for cell in present)
     dates = 'date' in kinds.values()
+    # one word makes a column one of words; 0.5 beside 50 % may be the same or a hundredth
     if not n_numbers or 'text' in kinds.values() or {'number', 'percent'} <= set(kinds.values()):
         return marked
+    # a column of dates is one of dates; a few among ages or scores were made by a spreadsheet
     if dates and (limits is None or n_numbers < len(present) / 2):
         return marked
     if len(units := units_of(kinds)) > 1:
@@ -471,6 +480,7 @@ def _one_spelling(
     """Write each sex in one way, where a column has several; 0 and 9 are ISO 5218's unknown."""
     present = {cell for cell in cells if cell is not None}
     meant = {cell: SEXES.get(cell.casefold().rstrip('.'), '') for cell in present}
+    # with 0 and 1 alone, 0 is a sex; beside 1 and 2 it is unknown
     if {'1', '2'} < present <= {'0', '1', '2', '9'}:
         codes = present - {'1', '2'}
         told += [_Cell('unknown', c, p) for c, p in zip(cells, who, strict=True) if c in codes]
@@ -507,6 +517,7 @@ def _without_codes_among_words(
 ) -> list[str | None]:
     """Leave out codes such as 9 and 999 where all others are words."""
     values = {cell: number(cell) for cell in cells if cell is not None}
+    # what the sidecar declares as a level is one, however customary for missing
     codes = {c for c, v in values.items() if v in WORD_CODES and c not in levels}
     if not codes or any(v is not None for c, v in values.items() if c not in codes):
         return cells
@@ -525,6 +536,7 @@ def _possible(
     limits = range_of(name, description)
     known = values.dropna()
     codes = set()
+    # one at a time: a column may have -9 for refused and -99 for not asked
     for value in sorted(CODES.intersection(known)):
         others = [float(v) for v in known[known != value]]
         if f'{value:g}' not in levels and is_code(float(value), others):
@@ -551,6 +563,7 @@ _MAYBE_CODES = (0.0, -1.0, 66.0, 77.0, 88.0, 99.0)
 
 def _far_out(values: pd.Series, who: Sequence[str], levels: frozenset[str]) -> list[_Cell]:
     """Find values that may be codes: beyond Tukey's inner fences (1977)."""
+    # quartiles without the suspects, which are often many enough to widen them
     others = values[values.notna() & ~values.isin(_MAYBE_CODES)].astype(float)
     low, high = others.quantile(0.25), others.quantile(0.75)
     beyond = (values < low - 1.5 * (high - low)) | (values > high + 1.5 * (high - low))
@@ -572,6 +585,7 @@ _MANY_LEFT_OUT = 0.2
 
 def _other_unit(left_out: int, n_cells: int) -> str:
     """Ask whether a column has another unit, where many of its cells are not possible."""
+    # many impossible values are one mistake of the whole column, and single ones are typing errors
     if left_out <= _MANY_LEFT_OUT * n_cells or left_out == 1:
         return ''
     if left_out <= n_cells / 2:

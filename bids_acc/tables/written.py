@@ -198,6 +198,7 @@ def with_groups(kinds: Mapping[str, str]) -> dict[str, str]:
               if kind in ('number', 'comma') and signs.intersection(c)]  # fmt: skip
     parted = [c for c in kinds if kinds[c] == 'grouped']
     torn = any(s in c and not _parts(c, s) for c in parted for s in signs)
+    # 12.5 beside 1.234,5 cannot both be numbers of one spelling
     if torn or not all(_ONE_GROUP.fullmatch(cell) for cell in others):
         return dict.fromkeys(kinds, 'text')
     return {**kinds, **dict.fromkeys(others, 'grouped')}

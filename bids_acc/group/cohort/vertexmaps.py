@@ -330,6 +330,7 @@ def gather_vertex_metrics(
         side: majority_region(output_dir, side, region, label_key, density, atlases, space)
         for side in hemispheres
     }
+    # of these people themselves, as the mesh of a derivative has no template here to smooth along
     cohort = _cohort_surfaces(output_dir, masks, complete, space)
     kernels = _kernels(masks, density, smooth_mm, cohort)
     rows, damaged = _read_rows(maps, metrics, complete, masks, Ledger(output_dir), kernels)
@@ -341,6 +342,7 @@ def gather_vertex_metrics(
         pd.DataFrame({'hemisphere': side, 'vertex': np.flatnonzero(mask)})
         for side, mask in masks.items()
     ]
+    # of the whole mesh and not of the region: maps are written on all of it
     sizes = {'L': 0, 'R': 0} | {side: len(mask) for side, mask in masks.items()}
     columns = pd.concat(legends, ignore_index=True)
     return VertexMetrics(

@@ -88,6 +88,7 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
         cautions = [text for one in run.parcellation.curves.values() for text in one.notes]
         summary.insert(0, ' '.join([_parcels_sentence(run.parcellation.choice), *cautions]))
     summary += list(_count_of_findings(run))
+    # whoever stops reading after the first finding must have read it
     if 'confounding' in run.tables:  # before any result
         summary[:0] = list(run.tables['confounding']['note'])
     methods = methods_text(run)

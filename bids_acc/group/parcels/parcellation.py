@@ -161,6 +161,7 @@ def run_parcellation(
     """
     options = options or ParcellationOptions()
     run = _Run(options, work_dir, n_jobs, backend, progress)
+    # told before it starts: a queue that kills it for its memory says nothing afterwards
     needed = f'the parcellation needs at most {memory_estimate_gb(data, options, n_jobs):.1f} GB'
     LOGGER.info(needed)
     if progress is not None:

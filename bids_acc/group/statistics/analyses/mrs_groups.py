@@ -214,6 +214,7 @@ def pair_rows(
         draws = max(draws, FEWEST_DRAWS)
     if draws:
         test = permuted_means(a, b, draws, rng)
+        # with covariates the adjusted comparison is the main one, and this stands beside it
         main = small and not adjusted
         interval = _welch_row(a, b, study.model.confidence)['effect']
         permuted: Told = {

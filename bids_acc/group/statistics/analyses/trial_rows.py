@@ -370,6 +370,7 @@ def _crossover(
     given = given[given[column].astype(str).isin(names)]
     places = {visit: i for i, visit in enumerate(visits)}
     periods = sorted(set(given['session_id'].astype(str)), key=places.__getitem__)
+    # with three periods, order and carry-over are another model
     if len(periods) != 2:
         raise InputDataError(
             f'Sessions/Crossover: treatments were given in {len(periods)} sessions, not in two.'
