@@ -580,7 +580,8 @@ def _fill_from(
     people.frame[name] = _filled(mine, theirs, taken)
     text = f'{name} stands in {sources[0]} and {sources[1]}'
     if taken.any():
-        text += f'; {sources[1]} tells of {who[taken].nunique()} people whom the other leaves out'
+        values = f'{taken.sum()} value' + ('' if taken.sum() == 1 else 's')
+        text += f'; {sources[1]} gives {values} that the other lacks'
     if apart.any():
         text += f'; of {_some(who[apart])} they differ: {sources[0]} is read'
     people.notes.append(f'{text}.')

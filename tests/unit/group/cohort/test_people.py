@@ -209,7 +209,7 @@ def test_a_score_that_two_sites_keep_in_two_tables_is_whole(tmp_path):
     found = _two_tables(tmp_path, 'participant_id\tbprs\nsub-01\t20\nsub-02\t21\n',
                         'participant_id\tbprs\nsub-02\t21\nsub-03\t30\n')  # fmt: skip
     assert found.frame['bprs'].tolist() == [20, 21, 30]
-    assert 'b.tsv tells of 1 people whom the other leaves out.' in ' '.join(found.notes)
+    assert 'b.tsv gives 1 value that the other lacks.' in ' '.join(found.notes)
 
 
 def test_where_two_tables_contradict_each_other_the_first_counts_and_that_is_said(
