@@ -297,7 +297,8 @@ def identities_and_noise(quick: bool) -> None:
     print('Identities')
     report('FA of an isotropic tensor', fractional_anisotropy([1, 1, 1]))
     report('FA of a stick', round(float(fractional_anisotropy([1, 0, 0])), 12))
-    report('mode of a stick, of a disc', (mode([1, 0, 0]).round(9), mode([1, 1, 0]).round(9)))
+    report('mode of a stick', round(float(mode([1, 0, 0])), 9))
+    report('mode of a disc', round(float(mode([1, 1, 0])), 9))
     rng = np.random.default_rng(SEED)
     bvals = np.r_[np.zeros(6), np.full(30, 1000.0)]
     vectors = np.vstack([np.zeros((6, 3)), directions(30)])
