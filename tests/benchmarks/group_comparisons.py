@@ -315,13 +315,16 @@ def print_summaries(n_pairs: int, rng: np.random.Generator) -> None:
                 held = result.ci_low <= truth <= result.ci_high
                 tally.add('p <= 0.05', result.p <= 0.05)
                 tally.add('held', held)
+                low, high = result.common[1:]
+                tally.add('common', not low <= 0 <= high)
                 if result.q_p > 0.8:
                     agree.add('held', held)
             word = 'power' if truth else 'type I'
             print(
                 f'  {k} cohorts, g {truth}: {word} {tally.rate("p <= 0.05"):.1f} %, coverage '
                 f'{tally.rate("held"):.1f} %, where cohorts agree (Q p > 0.8) '
-                f'{agree.rate("held"):.1f} %'
+                f'{agree.rate("held"):.1f} %; the common effect beside it: {word} '
+                f'{tally.rate("common"):.1f} %'
             )
 
 
