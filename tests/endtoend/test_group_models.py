@@ -180,14 +180,14 @@ def test_groups_from_the_treatment_history(tmp_path):
 @pytest.mark.parametrize(
     ('change', 'code', 'words'),
     [
-        ({'Group': {'Column': 'Group', 'Levels': ['HC', 'TRS']}}, 65, "did you mean 'group'?"),
-        ({'Covariates': [{'Name': 'age'}]}, 65, "age of sub-03 is 'forty', which is no number"),
+        ({'Group': {'Column': 'grup', 'Levels': ['HC', 'TRS']}}, 65, "did you mean 'group'?"),
+        ({'Covariates': [{'Name': 'age'}]}, 65, 'which is no number (4 such cells: '),
         ({'Covariats': []}, 64, "did you mean 'Covariates'?"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(tmp_path, change, code, words):
     who = people(('HC', 'TRS'), 8).astype({'age': object})
-    who.loc[3, 'age'] = 'forty'
+    who.loc[who['group'] == 'HC', 'age'] = 'forty'  # single ones are left out by name
     write_tsv(tmp_path / 'participants.tsv', who)
     write_spectra(tmp_path, who, {'HC': 0, 'TRS': 1})
     file = tmp_path / 'model.json'
