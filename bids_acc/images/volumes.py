@@ -295,7 +295,7 @@ def lifted(data: npt.ArrayLike) -> npt.NDArray[np.float32]:
         range to the quantile .995 (own convention; interpolation undershoots by less), or above
         zero by more than `FAR_ABOVE` of it, where there is no such background; where there is one
         as far above zero, and all begins there, by its value; otherwise as they were. What is not
-        finite stays so.
+        finite stays so, and is a background where it is more than `MIN_EMPTY` of the image.
 
     Examples
     --------
@@ -309,6 +309,8 @@ def lifted(data: npt.ArrayLike) -> npt.NDArray[np.float32]:
     data = np.asarray(data)
     empty, value = _background(data)
     finite = np.isfinite(data)
+    if value is None and (~finite).mean() > MIN_EMPTY:
+        value = 0.0  # what lies around the object is not finite: its dark tissue may be bright
     shown = data[finite & ~empty]
     if not shown.size:
         return data.astype(np.float32)

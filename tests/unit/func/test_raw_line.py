@@ -59,7 +59,7 @@ def test_dummies_are_not_drawn_into_the_steady_state():
         ({'SliceTiming': [0, 1]}, '2 values for 3 slices'),
         ({'SliceTiming': [0, 500, 1000]}, 'in ms'),
         ({'SliceTiming': [0, 1, 2.5]}, 'beyond the repetition time'),
-        ({'SliceTiming': [0, -0.1, 1]}, 'beyond the repetition time'),
+        ({'SliceTiming': [0, -0.1, 1]}, 'a time before the volume begins'),
         ({'SliceTiming': [0, None, 1]}, 'a number for each slice'),
         ({'SliceTiming': 'ascending'}, 'a number for each slice'),
         ({'SliceTiming': []}, 'a number for each slice'),

@@ -64,7 +64,7 @@ def test_a_background_of_nan_is_none(tmp_path):
      (-labels(), '', AFFINE, 'negative codes'),
      (np.stack([labels() / 4] * 2, -1), 'index\tname\n1\ta\n2\tb\n', AFFINE, '4 dimensions'),
      (labels(), NAMES.replace('Right', 'Left'), AFFINE, 'stands for several regions'),
-     (labels(), 'code\tname\n1\tA\n', AFFINE, 'needs the columns index and name'),
+     (labels(), 'code\tvolume\n1\t80\n', AFFINE, 'needs the columns index and name'),
      (labels()[::-1], NAMES, AFFINE, 'left and right are exchanged'),
      (labels(), '', AFFINE + np.eye(4, k=3) * 400, 'outside the brain of MNI152')],
 )  # fmt: skip
