@@ -107,6 +107,47 @@ def significant_findings(
     return found.loc[:, (found != '').any()] if len(found) else found
 
 
+NAMED = 4
+"""Findings that the summary of a page names; it says how many more there are. Own convention."""
+
+
+def findings_in_brief(found: pd.DataFrame) -> str:
+    """Say how many findings there are, and name first those that hold in most cohorts.
+
+    Parameters
+    ----------
+    found : DataFrame
+        As `significant_findings` returns it.
+
+    Returns
+    -------
+    str
+        Of several cohorts only what holds in more than one is named, and it is said when nothing
+        does; where a finding is the opposite in another cohort, it is not named.
+
+    Examples
+    --------
+    >>> findings_in_brief(pd.DataFrame({'finding': ['Glx is higher in A than in B']}))
+    '1 finding: Glx is higher in A than in B. See Findings, and Quality before.'
+    >>> findings_in_brief(pd.DataFrame({'finding': ['a', 'b'], 'holds in': ['1 of 2', '2 of 2']}))
+    '2 findings, 1 in more than one cohort: b. See Findings, and Quality before.'
+    """
+    if found.empty:
+        return 'No comparison is significant after correction for multiplicity.'
+    count = f'{len(found)} finding{"s"[: len(found) > 1]}'
+    where = 'See Findings, and Quality before.'
+    names = found['finding']
+    if 'holds in' in found:
+        times = found['holds in'].str.extract(r'^(\d+) of \d+$')[0].fillna('0').astype(int)
+        names = names[times[times > 1].sort_values(ascending=False, kind='stable').index]
+        if names.empty:
+            return f'{count}, none in more than one cohort. {where}'
+        count += f', {len(names)} in more than one cohort'
+    further = len(names) - NAMED
+    said = '; '.join(names[:NAMED]) + (f'; and {further} more' if further > 0 else '')
+    return f'{count}: {said}. {where}'
+
+
 def explained_differences(
     tables: Mapping[str, pd.DataFrame],
     alpha: float,

@@ -14,7 +14,11 @@ from bids_acc.group.measures.run import descriptions
 from bids_acc.group.opnmf.choice import THRESHOLD, RankChoice
 from bids_acc.group.page.figure_rows import rows_of
 from bids_acc.group.page.methods import methods_text
-from bids_acc.group.page.parcels import choice_in_words, parcel_surface_blocks
+from bids_acc.group.page.parcels import (
+    choice_in_words,
+    names_of_parcels,
+    parcel_surface_blocks,
+)
 from bids_acc.group.page.people import excluded_blocks
 from bids_acc.group.page.quality import quality_blocks
 from bids_acc.group.page.references import FREE, bibliography, used_keys
@@ -22,7 +26,11 @@ from bids_acc.group.page.references import in_words as reference
 from bids_acc.group.parcels.parcellation import ParcellationResult
 from bids_acc.group.state import GroupRun
 from bids_acc.group.statistics.figures.tests import SCALE, UNITS
-from bids_acc.report.findings import explained_differences, significant_findings
+from bids_acc.report.findings import (
+    explained_differences,
+    findings_in_brief,
+    significant_findings,
+)
 from bids_acc.report.group_page import GroupPage, in_words
 from bids_acc.report.html import Block, table_block
 
@@ -87,7 +95,7 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
     if run.parcellation is not None:
         cautions = [text for one in run.parcellation.curves.values() for text in one.notes]
         summary.insert(0, ' '.join([_parcels_sentence(run.parcellation.choice), *cautions]))
-    summary += list(_count_of_findings(run))
+    summary += list(_main_findings(run))
     # whoever stops reading after the first finding must have read it
     if 'confounding' in run.tables:  # before any result
         summary[:0] = list(run.tables['confounding']['note'])
@@ -244,21 +252,17 @@ def _files(run: GroupRun) -> Iterator[tuple[Path, str]]:
     yield run.output_dir / GROUP_FOLDER / 'index.html', 'all models of this output folder'
 
 
-def _count_of_findings(run: GroupRun) -> Iterator[str]:
-    """Say how many findings there are; quality is read before them."""
+def _main_findings(run: GroupRun) -> Iterator[str]:
+    """Say what was found, or that nothing was; quality is read before it."""
     if run.tables and run.model is not None:
-        n = n_findings(run)
-        yield (
-            f'{n} finding{"s"[: n > 1]}: see Findings, and Quality before.' if n
-            else 'No comparison is significant after correction for multiplicity.'
-        )  # fmt: skip
+        yield findings_in_brief(_found(run))
 
 
 def _findings(run: GroupRun) -> Iterator[Block]:
     """Show what survived correction, or say that nothing did."""
     if not run.tables or run.model is None:
         return
-    found = significant_findings(shown_tables(run), run.model.alpha, run.tables)
+    found = _found(run)
     level = f'correction for multiplicity (level {run.model.alpha:g})'
     if found.empty:
         yield Block(paragraphs=[f'No comparison is significant after {level}.'])
@@ -292,9 +296,20 @@ def n_findings(run: GroupRun) -> int:
     run : GroupRun
         With its tables.
     """
+    return len(_found(run))
+
+
+def _found(run: GroupRun) -> pd.DataFrame:
+    """Return the findings, each parcel with its place where all cohorts have it there."""
     if not run.tables or run.model is None:
-        return 0
-    return len(significant_findings(shown_tables(run), run.model.alpha, run.tables))
+        return pd.DataFrame()
+    found = significant_findings(shown_tables(run), run.model.alpha, run.tables)
+    names = {} if run.parcellation is None else names_of_parcels(run.parcellation)
+    if names and len(found):
+        found['finding'] = found['finding'].str.replace(
+            r'\bparcel (\d+)\b', lambda m: names.get(int(m[1]), m[0]), regex=True
+        )
+    return found
 
 
 def shown_tables(run: GroupRun) -> dict[str, pd.DataFrame]:

@@ -142,6 +142,31 @@ def parcel_surface_blocks(result: ParcellationResult, root: Path | None) -> Iter
             yield image_block(figure, f'Parcels on the surface{of}', COHORT_SURFACE)
 
 
+def names_of_parcels(result: ParcellationResult) -> dict[int, str]:
+    """Name each parcel with its place, where it lies at the same place in all cohorts.
+
+    Parameters
+    ----------
+    result : ParcellationResult
+        What was found.
+
+    Returns
+    -------
+    dict of int to str
+        Names by number from 1, such as ``parcel 2 (dorsal)``; a number whose parcels lie at
+        different places has no place in its name.
+    """
+    names: dict[int, set[str]] = {}
+    for one in result.parcellations.values():
+        places = places_of(one, result.data)
+        for number in range(1, one.n_components + 1):
+            names.setdefault(number, set()).add(parcel_name(number, places.get(number)))
+    return {
+        number: found.pop() if len(found) == 1 else parcel_name(number, None)
+        for number, found in names.items()
+    }
+
+
 def places_table(one: Parcellation, places: Mapping[int, ParcelPlace]) -> pd.DataFrame:
     """Return size and place of each parcel, one row a parcel.
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 
 from bids_acc.group.formulas.linear import t_two_sided
 from bids_acc.group.page.content import shown_tables
+from bids_acc.group.page.parcels import names_of_parcels
 from bids_acc.group.statistics.model.declaration import parse_model
 from bids_acc.group.statistics.rows.kinds import Effect, TTest
 from bids_acc.group.statistics.rows.row import Family, Row, finish_table
-from bids_acc.report.findings import significant_findings
+from bids_acc.report.findings import NAMED, findings_in_brief, significant_findings
 from bids_acc.report.group_page import GroupPage, compact, render_group_page
 
 
@@ -79,6 +81,32 @@ def test_every_cohort_stands_beside_the_one_with_the_finding():
     assert first['two'] == 'difference of means 0.200, corrected p = 0.552, n = 38'
     assert second['holds in'] == '1 of 3'
     assert second['one'] == second['three'] == 'not tested'
+
+
+def test_the_summary_names_what_holds_in_most_cohorts():
+    holds = ['1 of 3', '2 of 3', '3 of 3', '1 of 3; the opposite in three', '1 of 1']
+    table = pd.DataFrame({'finding': list('abcde'), 'holds in': holds})
+    assert findings_in_brief(table).startswith('5 findings, 2 in more than one cohort: c; b. See')
+    alone = findings_in_brief(table.iloc[[0, 3, 4]])
+    assert alone.startswith('3 findings, none in more than one cohort. See')
+    one_cohort = pd.DataFrame({'finding': list('abcdefg'[: NAMED + 2])})
+    assert findings_in_brief(one_cohort).startswith('6 findings: a; b; c; d; and 2 more. See')
+    assert findings_in_brief(table.iloc[:0]).startswith('No comparison is significant')
+
+
+def test_a_parcel_has_its_place_in_its_name_where_all_cohorts_agree(monkeypatch):
+    places = {
+        'one': {1: SimpleNamespace(words='dorsal'), 2: SimpleNamespace(words='subgenual')},
+        'two': {1: SimpleNamespace(words='dorsal'), 2: SimpleNamespace(words='perigenual')},
+    }
+    monkeypatch.setattr(
+        'bids_acc.group.page.parcels.places_of', lambda one, _: places[one.columns]
+    )
+    parcellations = {
+        name: SimpleNamespace(columns=name, n_components=3, labels=np.zeros(3)) for name in places
+    }
+    result = SimpleNamespace(parcellations=parcellations, data=None)
+    assert names_of_parcels(result) == {1: 'parcel 1 (dorsal)', 2: 'parcel 2', 3: 'parcel 3'}
 
 
 def test_groups_are_columns_beside_their_test():
