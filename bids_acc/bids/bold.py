@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,15 @@ from bids_acc.bids.images import (
     series_notes,
     twin_of,
 )
+from bids_acc.bids.index import fits
 from bids_acc.bids.inputs import BoldRun, FuncInputs, check_image, check_readable, open_image
-from bids_acc.bids.sidecars import entities_of, inherited_metadata, long_names, read_json
+from bids_acc.bids.sidecars import (
+    LONG_NAMES,
+    entities_of,
+    inherited_metadata,
+    long_names,
+    read_json,
+)
 from bids_acc.bids.tools import generated_by
 from bids_acc.exceptions import BidsAccError, InputDataError, MissingInputError
 from bids_acc.files.meshes import mesh_of
@@ -48,6 +56,7 @@ def find_bold(
     has_anat: bool,
     density: str = '41k',
     space: str = 'auto',
+    wanted: Mapping[str, object] = MappingProxyType({}),
 ) -> tuple[FuncInputs | None, list[str]]:
     """Find the series that fMRIPrep has prepared for a session.
 
@@ -65,6 +74,8 @@ def find_bold(
         Of the template mesh; ``41k`` needs at least the vertices of ``fsaverage6``.
     space : str
         ``auto`` takes the best that is there; otherwise one of `SPACES`.
+    wanted : mapping
+        ``bold`` of the filter file; what it says of a run, such as its task, chooses.
 
     Returns
     -------
@@ -89,13 +100,134 @@ def find_bold(
         if not images:
             unread += [*_other_series(folder, source), *_of_hcp(root, subject)]
             continue
+        kept = [path for path in images if chosen_by(path, wanted)]
+        if not kept:
+            unread.append(filtered_words(images, folder))
+            continue
         welcome = _welcome(space, has_anat, density)
-        chosen = _best_space(images, welcome)
+        chosen = _best_space(kept, welcome)
         if not chosen:
-            raise MissingInputError(_no_space(folder, images, space, has_anat, density))
+            raise MissingInputError(_no_space(folder, kept, space, has_anat, density))
         inputs, notes = _judged(chosen, source, raw_root)
-        return inputs, [*notes, *unread]
+        cifti = [path for path in sorted(folder.glob('[!.]*_bold.dtseries.nii'))
+                 if 'desc' not in entities_of(path) and chosen_by(path, wanted)]  # fmt: skip
+        others = _other_runs([*kept, *cifti], chosen)
+        prepared = [run_of(entities_of(path)) for path in (*images, *cifti)]
+        raw = raw_root.joinpath(*folder.relative_to(root).parts)
+        others += _unprepared(raw, prepared, wanted, source)
+        left_out = (*inputs.left_out, *others)
+        notes += [f'not used: {text}' for text in others]
+        return replace(inputs, left_out=left_out), [*notes, *unread]
     return None, unread
+
+
+LEAVES_NONE = '--bids-filter-file: bold leaves none of '
+"""How it is said that a filter leaves nothing of a folder."""
+
+
+def filtered_words(files: Sequence[Path], folder: Path) -> str:
+    """Say that the filter file leaves nothing of a folder of derivatives.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        That are there.
+    folder : Path
+    """
+    return f'{LEAVES_NONE}{len(files)} file{"s"[: len(files) > 1]} of {folder}'
+
+
+def chosen_by(path: Path, wanted: Mapping[str, object]) -> bool:
+    """Tell whether the filter file chooses the run that a derivative is of.
+
+    Only what names a run is asked: suffix, space and echo of a derivative are not those of the raw
+    image that the filter is written for.
+
+    Parameters
+    ----------
+    path : Path
+        Of a derivative.
+    wanted : mapping
+        ``bold`` of the filter file.
+
+    Examples
+    --------
+    >>> chosen_by(
+    ...     Path('sub-1_task-rest_run-1_space-T1w_desc-preproc_bold.nii.gz'),
+    ...     {'suffix': 'bold', 'run': '01', 'echo': 2},
+    ... )
+    True
+    """
+    asked = {LONG_NAMES[name] for name in ('ses', *NAMES)} | {'regex_search'}
+    own = long_names(entities_of(path), ('ses', *NAMES))
+    return fits(own, {name: value for name, value in wanted.items() if name in asked})
+
+
+def run_of(short: Mapping[str, str]) -> dict[str, str]:
+    """Return the entities that tell a run from all others.
+
+    fMRIPrep 20.2 and 21 write ``run-1`` of what is ``run-01`` in the raw data set (fmriprep#2666).
+
+    Parameters
+    ----------
+    short : mapping
+        Entities of a file name.
+
+    Examples
+    --------
+    >>> run_of({'sub': '01', 'task': 'rest', 'run': '01', 'space': 'T1w'})
+    {'sub': '01', 'task': 'rest', 'run': '1'}
+    """
+    own = {k: v for k, v in short.items() if k in ('sub', 'ses', *NAMES)}
+    if own.get('run', '').isdigit():
+        own['run'] = str(int(own['run']))
+    return own
+
+
+def _other_runs(images: Sequence[Path], chosen: Sequence[Path]) -> list[str]:
+    """Name the runs that are there in other spaces or forms only than those that are taken.
+
+    All runs are taken in one space: what a template's and what a subject's cortex gave would be
+    two measurements.
+    """
+    taken = [run_of(entities_of(path)) for path in chosen]
+    found = []
+    for path in images:
+        if (own := run_of(entities_of(path))) in taken:
+            continue
+        taken.append(own)
+        there = (
+            'as CIFTI' if '.dtseries.' in path.name
+            else f'in {_space_of(path) or "the own grid of the series"}'
+        )  # fmt: skip
+        found.append(
+            f'{path.name}: this run is there {there} only, and the others are taken in '
+            f'{_space_of(chosen[0])}; run fMRIPrep with the same --output-spaces on all'
+        )
+    return found
+
+
+def _unprepared(
+    folder: Path, prepared: Sequence[Mapping[str, str]], wanted: Mapping[str, object], source: str
+) -> list[str]:
+    """Name the raw runs of a folder of which a derivative has no series."""
+    seen = list(prepared)
+    names = []
+    for path in sorted(folder.glob('[!.]*_bold.nii*')):
+        short = entities_of(path)
+        if run_of(short) in seen or short.get('part', 'mag') != 'mag':
+            continue
+        seen.append(run_of(short))
+        if chosen_by(path, wanted):
+            names.append(path.name)
+    if not names:
+        return []
+    others = f' and {len(names) - 3} more' if len(names) > 3 else ''
+    said = (
+        f'{", ".join(names[:3])}{others}: raw only, {source} has no series of it; prepare it as '
+        'well, or choose --func-source raw for all'
+    )
+    return [said]
 
 
 def source_of(folder: Path, name: str) -> str:
@@ -180,8 +312,7 @@ def _best_space(images: Sequence[Path], welcome: Sequence[str]) -> list[Path]:
         found = [path for path in images if _space_of(path) == space]
         by_run: dict[tuple[tuple[str, str], ...], Path] = {}
         for path in found:
-            own = tuple(sorted((k, v) for k, v in entities_of(path).items() if k in NAMES))
-            by_run.setdefault(own, path)
+            by_run.setdefault(tuple(sorted(run_of(entities_of(path)).items())), path)
         if by_run:
             return list(by_run.values())
     return []
@@ -316,7 +447,7 @@ def _slice_timing_notes(metadata: Mapping[str, object], repetition_time: float) 
 
 def _confounds_of(image: Path, short: Mapping[str, str]) -> tuple[Path, Path | None]:
     """Find the table of confounds of a run, and the JSON beside it."""
-    own = {k: v for k, v in short.items() if k in ('sub', 'ses', *NAMES)}
+    own = run_of(short)
     # The second is the older name of the same table.
     for suffix in ('timeseries', 'regressors'):
         for path in sorted(image.parent.glob(f'[!.]*_desc-confounds_{suffix}.tsv')):
@@ -344,7 +475,7 @@ def _mask_of(image: Path, short: Mapping[str, str]) -> Path | None:
 
 def _told_apart(short: Mapping[str, str]) -> dict[str, str]:
     """Return the entities that the files of one series share; magnitudes alone are taken."""
-    return {k: v for k, v in short.items() if k not in ('desc', 'part')}
+    return {**{k: v for k, v in short.items() if k not in ('desc', 'part')}, **run_of(short)}
 
 
 def _check_mask(path: Path, image: Path) -> None:
@@ -377,9 +508,9 @@ def _own_metadata(image: Path) -> dict[str, Any]:
 def _raw_of(short: Mapping[str, str], raw_root: Path) -> Path | None:
     """Find the raw series, or the name that it would have."""
     folder = raw_root / f'sub-{short["sub"]}' / (f'ses-{short["ses"]}' if 'ses' in short else '')
-    own = {k: v for k, v in short.items() if k in ('sub', 'ses', *NAMES)}
+    own = run_of(short)
     for path in sorted((folder / 'func').glob('[!.]*_bold.nii*')):
-        if {k: v for k, v in entities_of(path).items() if k not in ('echo', 'part')} == own:
+        if run_of(entities_of(path)) == own:
             return path
     return None
 
@@ -404,13 +535,13 @@ def raw_metadata_of(short: Mapping[str, str], raw_root: Path) -> dict[str, Any]:
 
 def _events_of(raw: Path | None, short: Mapping[str, str], raw_root: Path) -> Path | None:
     """Find the table of events of a run, beside the raw series or above it."""
-    own = {k: v for k, v in short.items() if k in ('sub', 'ses', *NAMES)}
+    own = run_of(short)
     folder = raw_root / f'sub-{short["sub"]}' / (f'ses-{short["ses"]}' if 'ses' in short else '')
     start = raw.parent if raw is not None else folder / 'func'
     for place in (start, *(p for p in start.parents if p.is_relative_to(raw_root))):
         # A table without task would by inheritance be that of every run, rest as well.
         fitting = [p for p in place.glob('[!.]*_events.tsv')
-                   if entities_of(p).items() <= own.items()
+                   if {**entities_of(p), **run_of(entities_of(p))}.items() <= own.items()
                    and entities_of(p).get('task') == own.get('task')]  # fmt: skip
         if fitting:
             return max(fitting, key=lambda p: (len(entities_of(p)), p.name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +41,8 @@ SAME_PLACE_MM = 0.1
 Refused = list[tuple[Path, BidsAccError]]
 """Images that are not used, each with the reason."""
 
+PART = re.compile(r'[a-zA-Z0-9]+-[a-zA-Z0-9+]+')
+"""A key and its label, as BIDS allows them."""
 ECHO = ('echo', 'part', 'extension', 'suffix', 'datatype')
 """Entities that do not tell one run from another."""
 
@@ -124,7 +127,7 @@ Echo = tuple[Path, Mapping[str, str], Mapping[str, Any]]
 
 def _grouped(index: ImageIndex, files: Sequence[ImageFile]) -> tuple[list[list[Echo]], Refused]:
     """Put the echoes of each run together; parts of complex images are left out."""
-    groups: dict[tuple[tuple[str, str], ...], list[Echo]] = {}
+    groups: dict[tuple[str, ...], list[Echo]] = {}
     refused: Refused = []
     for file in files:
         path, entities = Path(file.path), file.get_entities()
@@ -135,14 +138,36 @@ def _grouped(index: ImageIndex, files: Sequence[ImageFile]) -> tuple[list[list[E
         except BidsAccError as error:
             refused.append((path, error))
             continue
-        same = tuple(sorted((k, v) for k, v in entities.items() if k not in ECHO))
+        # by the name and not by what PyBIDS reads of it: that is task-n of n-back and of n-stop
+        same = tuple(part for part in path.name.partition('.')[0].split('_')
+                     if not part.startswith(('echo-', 'part-')))  # fmt: skip
         groups.setdefault(same, []).append((path, entities, metadata))
-    return [groups[same] for same in sorted(groups)], refused
+    return _told_apart([groups[same] for same in sorted(groups)], refused), refused
+
+
+def _told_apart(groups: Sequence[list[Echo]], refused: Refused) -> list[list[Echo]]:
+    """Refuse a run that cannot be told from another by what is read of its name."""
+    first: dict[tuple[tuple[str, str], ...], Path] = {}
+    kept = []
+    for group in groups:
+        path, entities, _ = group[0]
+        same = tuple(sorted((k, v) for k, v in entities.items() if k not in ECHO))
+        other = first.setdefault(same, path)
+        if other == path:
+            kept.append(group)
+            continue
+        said = (
+            f'{path}: of its name and that of {other.name} the same is read, as labels of BIDS '
+            f'hold letters and digits only (here {_not_read(path) or _not_read(other)}); rename '
+            'both.'
+        )
+        refused.append((path, InputDataError(said)))
+    return kept
 
 
 def _judge(group: Sequence[Echo], root: Path) -> RawRun:
     """Look into one run; the error says why it cannot be used."""
-    shapes = [check_image(path, (4,), minimum_size=2) for path, _, _ in group]
+    shapes = [_shape_of_series(path) for path, _, _ in group]
     echoes = sorted(group, key=lambda echo: _echo_time(echo[2]))
     path, entities, metadata = echoes[0]
     if number_kind(path) == 'complex':
@@ -156,6 +181,12 @@ def _judge(group: Sequence[Echo], root: Path) -> RawRun:
     label = entities_of(path).get('dir', '')
     direction, said = direction_of(metadata, label, read_grid(path)[1])
     notes = [*([f'{said}.'] if said else []), *series_notes(path, spacing)]
+    if odd := _not_read(path):
+        task = entities.get('task', '?')
+        notes.append(
+            f'its name holds {odd}, but labels of BIDS hold letters and digits only, so that its '
+            f'task is read as {task}; rename it.'
+        )
     plain = {k: v for k, v in metadata.items() if k != 'PhaseEncodingDirection'}
     kept = {**plain, 'PhaseEncodingDirection': direction} if direction else plain
     return RawRun(
@@ -165,6 +196,23 @@ def _judge(group: Sequence[Echo], root: Path) -> RawRun:
         events=_events(path, root),
         notes=tuple(notes),
     )
+
+
+def _shape_of_series(path: Path) -> tuple[int, ...]:
+    """Return the shape of a series; one volume is none."""
+    shape = check_image(path, (3, 4), minimum_size=2)
+    if len(shape) != 4:
+        raise InputDataError(
+            f'{path} is one volume {shape}, not a series; convert it again, or name a single-band '
+            'reference sbref.'
+        )
+    return shape
+
+
+def _not_read(path: Path) -> str:
+    """Return the parts of a name that are no key with a label of letters and digits."""
+    parts = path.name.partition('.')[0].split('_')[:-1]
+    return '_'.join(part for part in parts if not PART.fullmatch(part))
 
 
 def _check_alike(echoes: Sequence[Echo]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_acc.bids.anatomy import find_anat
-from bids_acc.bids.bold import find_bold
+from bids_acc.bids.bold import LEAVES_NONE, find_bold
 from bids_acc.bids.bold_runs import find_raw_runs
 from bids_acc.bids.diffusion import find_noddi, find_preprocessed, noddi_refusal
 from bids_acc.bids.diffusion_runs import find_raw
@@ -27,7 +27,13 @@ from bids_acc.bids.inputs import (
     PlanStatus,
     Session,
 )
-from bids_acc.bids.layout import ClosedFolderError, NothingThereError, check_open, query_images
+from bids_acc.bids.layout import (
+    ClosedFolderError,
+    FilteredError,
+    NothingThereError,
+    check_open,
+    query_images,
+)
 from bids_acc.bids.near_misses import near_misses
 from bids_acc.bids.remembered import Memory
 from bids_acc.bids.selection import (
@@ -227,7 +233,9 @@ def _plan_modality(
             row.modality, index, subject, session, selection, has_anat=has_anat
         )
     except NothingThereError as absent:
-        if said := _filtered_out(index, subject, session, selection, row.modality):
+        said = str(absent) if isinstance(absent, FilteredError) else ''
+        said = said or _filtered_out(index, subject, session, selection, row.modality)
+        if said:
             return replace(row, reason=said, reason_code=FILTERED), nothing
         nearly = _nearly_there(index.root, subject, session, row.modality)
         if nearly:
@@ -322,37 +330,47 @@ def _choose_func(
 ) -> tuple[FuncInputs, list[str]]:
     """Take series that another tool has prepared, else measures that one made, else raw ones."""
     said: list[str] = []
+    wanted = selection.filters.get('bold', {})
     if selection.func_source in ('auto', 'derivative'):
         inputs, said = find_bold(
             selection.derivatives, subject, session, raw_root=index.root, has_anat=has_anat,
-            density=selection.density, space=selection.func_space,
+            density=selection.density, space=selection.func_space, wanted=wanted,
         )  # fmt: skip
         if inputs is not None:
             return inputs, said
     if selection.func_source in ('auto', 'finished'):
         inputs, notes = find_finished(
             selection.derivatives, subject, session, raw_root=index.root,
-            space=selection.func_space, atlas=selection.func_finished_atlas,
+            space=selection.func_space, atlas=selection.func_finished_atlas, wanted=wanted,
         )  # fmt: skip
         if inputs is not None:  # its own series, which are denoised, need no words
             return inputs, [*(t for t in said if f' of {inputs.source} ' not in t), *notes]
+        said += notes
+    gone = '; '.join(text for text in said if text.startswith(LEAVES_NONE))
     if selection.func_source in ('derivative', 'finished'):
-        wanted = 'desc-preproc_bold' if selection.func_source == 'derivative' else (
-            'maps or tables of XCP-D'
-        )  # fmt: skip
-        folders = ', '.join(map(str, selection.derivatives.values())) or 'none was given'
-        raise MissingInputError(
-            f'--func-source {selection.func_source}: no {wanted} of sub-{subject} in '
-            f'--derivatives ({folders}).{"".join(f" {text}." for text in said)}'
-        )
+        raise FilteredError(gone) if gone else _not_offered(subject, selection, said)
     try:
         runs, left_out, notes = find_raw_runs(index, subject, session, selection)
     except NothingThereError as error:
+        if gone:
+            raise FilteredError(gone) from error
         if said:  # series that cannot be read are no reason to say that there is nothing
             raise MissingInputError(f'{"; ".join(said)}.') from error
         raise
     check_open(index.root, subject, session, 'fmap')
     return FuncInputs(raw=runs, left_out=tuple(left_out)), [*said, *notes]
+
+
+def _not_offered(subject: str, selection: Selection, said: Sequence[str]) -> MissingInputError:
+    """Make the error of a derivative of BOLD that was asked for and is not there."""
+    kind = 'desc-preproc_bold' if selection.func_source == 'derivative' else (
+        'maps or tables of XCP-D'
+    )  # fmt: skip
+    folders = ', '.join(map(str, selection.derivatives.values())) or 'none was given'
+    return MissingInputError(
+        f'--func-source {selection.func_source}: no {kind} of sub-{subject} in '
+        f'--derivatives ({folders}).{"".join(f" {text}." for text in said)}'
+    )
 
 
 def _choose_mtr(

@@ -8,9 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from bids_acc.bids.bold import NAMES, SPACES, raw_metadata_of, source_of
+from bids_acc.bids.bold import (
+    NAMES,
+    SPACES,
+    chosen_by,
+    filtered_words,
+    raw_metadata_of,
+    source_of,
+)
 from bids_acc.bids.inputs import FuncInputs, check_image, check_readable
 from bids_acc.bids.sidecars import entities_of, long_names, read_json, suffix_of
 from bids_acc.exceptions import BidsAccError, MissingInputError
@@ -36,6 +44,7 @@ def find_finished(
     raw_root: Path,
     space: str = 'auto',
     atlas: str = '',
+    wanted: Mapping[str, object] = MappingProxyType({}),
 ) -> tuple[FuncInputs | None, list[str]]:
     """Find what another tool has made of the BOLD runs of a session.
 
@@ -51,6 +60,8 @@ def find_finished(
         ``auto`` takes the best that is there.
     atlas : str
         Of connectivity; nothing takes the first of `ATLASES` that is there.
+    wanted : mapping
+        ``bold`` of the filter file; what it says of a run, such as its task, chooses.
 
     Returns
     -------
@@ -64,14 +75,19 @@ def find_finished(
     MissingInputError, InputDataError
         If there are some, but none can be used; with the reason for each.
     """
+    unread: list[str] = []
     for name, root in derivatives.items():
         folder = root / f'sub-{subject}' / (f'ses-{session}' if session else '') / 'func'
         found = [(path, what) for path in sorted(folder.glob('*')) if (what := kind_of(path))]
         source = source_of(folder, name)
         if source.startswith('bids_acc') or not any(what in _RESULTS for _, what in found):
             continue
-        return _judged(found, root, source, raw_root, space, atlas)
-    return None, []
+        kept = [(path, what) for path, what in found if chosen_by(path, wanted)]
+        if not any(what in _RESULTS for _, what in kept):
+            unread.append(filtered_words([path for path, _ in found], folder))
+            continue
+        return _judged(kept, root, source, raw_root, space, atlas)
+    return None, unread
 
 
 _RESULTS = frozenset({*(f'map-{name}' for name in MAPS), 'matrix', 'timeseries'})

@@ -81,10 +81,7 @@ class ImageIndex:
         return [
             file
             for file in self._images.get(subject, ())
-            if all(
-                _fits(file.entities.get(name), name, value, regex_search)
-                for name, value in wanted.items()
-            )
+            if fits(file.entities, {**wanted, 'regex_search': regex_search})
         ]
 
     def upper_files(self, folder: Path) -> list[Path]:
@@ -122,6 +119,31 @@ def _by_subject(layout: BIDSLayout) -> dict[str, list[ImageFile]]:
         if welcome and named.get('extension') in IMAGE_EXTENSIONS:
             found[named['subject']].append(ImageFile(path, bids_sort(named)))
     return found
+
+
+def fits(entities: Mapping[str, str], wanted: Mapping[str, object]) -> bool:
+    """Tell whether a file's entities have the values that are wanted.
+
+    Parameters
+    ----------
+    entities : mapping
+        By PyBIDS' names.
+    wanted : mapping
+        Entity to value, to a list of welcome values, or to None where it must be absent; with
+        ``regex_search`` text values are regular expressions.
+
+    Examples
+    --------
+    >>> fits({'task': 'rest', 'run': '01'}, {'task': ['rest', 'film'], 'run': 1})
+    True
+    >>> fits({'task': 'rest'}, {'task': 'e.t', 'regex_search': True}), fits({}, {'task': 'rest'})
+    (True, False)
+    """
+    regex = bool(wanted.get('regex_search', False))
+    return all(
+        _fits(entities.get(name), name, value, regex)
+        for name, value in wanted.items() if name != 'regex_search'
+    )  # fmt: skip
 
 
 def _fits(value: str | None, name: str, wanted: object, regex_search: bool) -> bool:

@@ -19,6 +19,10 @@ class NothingThereError(Exception):
     """The session has no file of this modality."""
 
 
+class FilteredError(NothingThereError):
+    """There are files of this modality, and the filter file leaves none."""
+
+
 class ClosedFolderError(InputDataError):
     """A folder of the session cannot be looked into."""
 

@@ -233,15 +233,22 @@ def prepare(files: RunFiles, facts: RunFacts, anat: AnatFiles, choices: Choices)
     if series[0].voxels is not None:
         voxel_mean, voxel_tsnr = _tsnr(series[0].voxels, cleaning)
         voxel_signal = has_signal(voxel_mean, voxel_tsnr, reference)
-    overlap = float('nan')
-    if facts.space == 'T1w' and files.mask is not None and anat.brain is not None:
-        overlap = brain_overlap(files.mask, anat.brain)
     found = PreparedRun(
         series[0], facts, confounds, cleaning, mean, tsnr,
         cortex & has_signal(mean, tsnr, reference), cortex, voxel_signal, voxel_tsnr,
-        places[0].points, places[0].weights, places[0].labels, places[0].names, overlap,
+        places[0].points, places[0].weights, places[0].labels, places[0].names,
+        _overlap(files, facts, anat),
     )  # fmt: skip
     return found if len(places) == 1 else replace(found, other=_on(found, series[1], places[1]))
+
+
+def _overlap(files: RunFiles, facts: RunFacts, anat: AnatFiles) -> float:
+    """Return the overlap of the brains of series and T1w image; NaN where it is not known."""
+    if facts.overlap is not None:
+        return facts.overlap
+    if facts.space == 'T1w' and files.mask is not None and anat.brain is not None:
+        return brain_overlap(files.mask, anat.brain)
+    return float('nan')
 
 
 def _typical(mean: FloatArray, cortex: BoolArray) -> float:
@@ -743,7 +750,8 @@ def findings_of(prepared: PreparedRun, members: Members) -> list[str]:
     if prepared.overlap < LOW_OVERLAP:
         found.append(
             f'the brains of the series and of the T1w image overlap by {prepared.overlap:.2f} '
-            'only: they seem to lie apart, or the T1w image is not the one that was used.'
+            'only: they seem to lie apart (is the T1w image the one that was used?), or the '
+            'series shows a part of the brain.'
         )
     lost = [r.name for r, why in zip(members.regions, members.reasons, strict=True)
             if why and r.kind in ('seed', 'parcel')]  # fmt: skip

@@ -76,6 +76,9 @@ class RunFacts:
     """Path of the table of events; empty without one."""
     notes: tuple[str, ...] = ()
     """What was assumed, translated or could not be done, as sentences."""
+    overlap: float | None = None
+    """Dice of the brains of series and T1w image, where the run was aligned here: the mask of its
+    series is then the T1w image's own, which tells nothing."""
 
     def as_dict(self) -> dict[str, object]:
         """Return what a graph can carry."""

@@ -88,6 +88,8 @@ def test_each_run_is_what_the_measures_ask_for(prepared):
     assert [f.name for f in facts] == ['task-rest_run-1', 'task-rest_run-2']
     assert facts[0].n_dummy == 2
     assert facts[0].space == 'T1w'
+    # of the brains that were aligned: the mask of the prepared series is the T1w image's own
+    assert 0.8 < facts[0].overlap < 0.999
     assert facts[0].start_time == pytest.approx(3.0 * 21 / 44, abs=1e-3)
     assert facts[1].start_time == 1.5
     assert any('2 values for 22 slices' in note for note in facts[1].notes)

@@ -47,13 +47,14 @@ class GatherFacts(SimpleInterface):
         parts = (given.read_notes, given.field_notes, given.confound_notes)
         notes = [text for part in parts if isdefined(part) for text in part]
         known = dict(given.known)
+        aligned = dict(given.coreg_report) if isdefined(given.coreg_report) else {}
         facts = RunFacts.from_dict({
-            **known, 'n_dummy': given.n_dummy, 'start_time': given.start_time,
-            'notes': (*known.get('notes', ()), *notes),
+            **known, 'overlap': aligned.get('coreg_dice'), 'n_dummy': given.n_dummy,
+            'start_time': given.start_time, 'notes': (*known.get('notes', ()), *notes),
         })  # fmt: skip
         report: dict[str, Any] = {'n_dummy': given.n_dummy}
-        for part in (given.field_report, given.coreg_report):
-            report |= dict(part) if isdefined(part) else {}
+        report |= dict(given.field_report) if isdefined(given.field_report) else {}
+        report |= aligned
         if isdefined(given.seen):
             report['seen'] = given.seen
         self._results.update(facts=facts.as_dict(), bold=[given.bold], report=report)

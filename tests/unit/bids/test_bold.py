@@ -361,6 +361,51 @@ def test_times_of_volumes(tmp_path, rng, raw, steps):
         find(tmp_path, raw)
 
 
+def test_runs_whose_number_has_lost_its_zero(tmp_path, rng, raw):
+    """fMRIPrep 20.2 writes run-1 of run-01; without its events the task would be one at rest."""
+    folder = raw / 'sub-01' / 'func'
+    own = shutil.copy(run(tmp_path, rng, name='task-film_run-1'), folder / 'x.nii.gz')
+    own.rename(folder / 'sub-01_task-film_run-01_bold.nii.gz')
+    (folder / 'sub-01_task-film_run-01_bold.json').write_text('{"RepetitionTime": 0.8}')
+    events = folder / 'sub-01_task-film_run-01_events.tsv'
+    events.write_text('onset\tduration\ttrial_type\n1\t1\ta\n')
+    inputs, notes = find(tmp_path, raw)
+    assert inputs.runs[0].events == events
+    assert any('0.8 s in the raw data set' in note for note in notes)
+    assert not any('raw only' in note for note in notes)
+
+
+def test_runs_that_are_not_measured_are_named(tmp_path, rng, raw):
+    run(tmp_path, rng, name='task-rest_run-1')
+    run(tmp_path, rng, name='task-rest_run-2', space='MNI152NLin6Asym')
+    image = run(tmp_path, rng, name='task-rest_run-3')
+    image.rename(image.with_name('sub-01_task-rest_run-3_space-fsLR_den-91k_bold.dtseries.nii'))
+    for name in ('task-rest_run-01', 'task-film_echo-1', 'task-film_echo-2'):
+        (raw / 'sub-01' / 'func' / f'sub-01_{name}_bold.nii.gz').touch()
+    inputs, _ = find(tmp_path, raw)
+    assert [one.entities['run'] for one in inputs.runs] == ['1']
+    space, cifti, film = inputs.left_out
+    assert 'run-2_space-MNI152NLin6Asym' in space
+    assert 'is there in MNI152NLin6Asym only' in space
+    assert 'run-3_space-fsLR' in cifti
+    assert 'is there as CIFTI only' in cifti
+    assert film.startswith('sub-01_task-film_echo-1_bold.nii.gz: raw only, fMRIPrep 23.2.1 has')
+
+
+def test_a_filter_chooses_prepared_runs(tmp_path, rng, raw):
+    for name in ('task-rest_run-01', 'task-rest_run-02', 'task-film'):
+        run(tmp_path, rng, name=name)
+    wanted = {'task': 'rest', 'run': 2, 'suffix': 'bold', 'echo': '1'}
+    assert [one.entities['run'] for one in find(tmp_path, raw, wanted=wanted)[0].runs] == ['02']
+    assert find(tmp_path, raw, wanted={'task': 'nback'})[0] is None
+    chosen = Selection(derivatives={'f': tmp_path / 'fp'}, modalities=('func',),
+                       filters={'bold': {'task': 'nback'}})  # fmt: skip
+    (session,) = discover(ImageIndex(raw), chosen)
+    row = next(row for row in session.plan if row.modality == 'func')
+    assert (row.status, row.reason_code) == ('skip', 'filtered')
+    assert 'bold leaves none of 3 files' in row.reason
+
+
 def test_two_repetition_times_are_told(tmp_path, rng, raw):
     image = run(tmp_path, rng)
     own = raw / 'sub-01' / 'func' / 'sub-01_task-rest_bold.nii.gz'

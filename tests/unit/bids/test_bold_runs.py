@@ -60,7 +60,8 @@ def test_a_good_run_is_taken_and_nothing_said(root):
     ('changes', 'said'),
     [
         ({'value': 0}, 'all values are zero'),
-        ({'shape': (4, 4, 4)}, 'dimensions'),
+        ({'shape': (4, 4, 4)}, 'is one volume'),
+        ({'shape': (4, 4, 4, 1)}, 'is one volume'),
         ({'shape': (4, 4, 4, 30)}, '30 volumes'),
         ({'RepetitionTime': 0}, 'RepetitionTime is 0'),
         ({'RepetitionTime': 2000}, 'in ms'),
@@ -333,3 +334,15 @@ def test_a_filter_chooses_runs(root):
     write(root, 'task-rest_run-2_bold')
     (run,), _, _ = found(root, filters={'bold': {'run': '2'}})
     assert run.name == 'task-rest_run-2'
+
+
+def test_labels_that_bids_cuts_off_do_not_join_tasks(root):
+    """PyBIDS reads task-n of both, which made two echoes of them."""
+    for name in ('task-n-back_bold', 'task-n-stop_bold'):
+        write(root, name)
+    runs, left_out, notes = found(root)
+    assert sorted(run.task for run in runs) == ['n', 'rest']
+    assert [len(run.images) for run in runs] == [1, 1]
+    assert 'the same is read' in left_out[0]
+    assert 'task-n-stop' in left_out[0]
+    assert any('holds task-n-back' in note and 'read as n' in note for note in notes)

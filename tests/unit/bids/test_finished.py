@@ -103,6 +103,16 @@ def test_runs_are_taken_and_what_was_combined_of_them_is_not(tmp_path, raw):
     assert 'sub-01_task-rest: combined from runs' in notes[-1]
 
 
+def test_a_filter_chooses_runs(tmp_path, raw):
+    for entities in ('task-rest_run-1', 'task-rest_run-2'):
+        write_xcpd(tmp_path / 'xcpd', Run(entities=entities))
+    inputs, _ = find(tmp_path, raw, wanted={'task': 'rest', 'run': '02'})
+    assert [run.entities['run'] for run in inputs.finished] == ['2']
+    inputs, (note,) = find(tmp_path, raw, wanted={'task': 'film'})
+    assert inputs is None
+    assert 'bold leaves none of' in note
+
+
 def test_a_broken_run_does_not_stop_the_others(tmp_path, raw):
     write_xcpd(tmp_path / 'xcpd', Run(entities='task-rest_run-1'))
     bad = Run(entities='task-rest_run-2')

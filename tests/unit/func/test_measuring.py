@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,7 +45,8 @@ def planted(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def measured(planted):
-    prepared = prepare(files_of(planted[0]), facts(2), AnatFiles(), CHOICES)
+    known = replace(facts(2), overlap=0.71)
+    prepared = prepare(files_of(planted[0]), known, AnatFiles(), CHOICES)
     return prepared, measure_rest(prepared, AnatFiles(), CHOICES)
 
 
@@ -80,6 +83,12 @@ def test_dummy_volumes_and_confounds_are_counted(measured):
     assert found.report['n_regressors'] == 12 + 10 + 3
     assert found.report['minutes_left'] == pytest.approx((N - 2) * bold.TR / 60)
     assert len(prepared.cleaning.kept) == N - 2
+
+
+def test_the_overlap_of_the_alignment_is_the_one_that_is_told(measured):
+    """The mask of a series of the built-in line is the T1w image's, which overlaps with itself."""
+    assert measured[1].report['coreg_dice'] == 0.71
+    assert any('overlap by 0.71 only' in text for text in measured[1].findings)
 
 
 def test_what_has_no_signal_is_missing_and_never_zero(measured):
