@@ -15,6 +15,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
@@ -272,8 +273,11 @@ def plain(value: object) -> Any:
     """
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple | set | np.ndarray):
+    if isinstance(value, list | tuple | np.ndarray):
         return [plain(v) for v in value]
+    if isinstance(value, AbstractSet):
+        # the order of a set of words is another one in each process
+        return sorted((plain(v) for v in value), key=lambda v: (str(type(v)), v))
     if isinstance(value, np.generic):
         value = value.item()
     # NaN is no JSON, though Python writes it; other readers stop there

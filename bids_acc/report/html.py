@@ -24,6 +24,7 @@ import pandas as pd
 
 from bids_acc import __version__
 from bids_acc.report.surface_view import mesh_content
+from bids_acc.report.wording import four_digits
 
 _MIME = {'.svg': 'image/svg+xml', '.png': 'image/png', '.jpg': 'image/jpeg'}
 _WHOLE = 18
@@ -191,7 +192,7 @@ def _cell(value: object) -> dict[str, str]:
     if isinstance(value, bool | np.bool_):
         return {'text': 'yes' if value else 'no', 'css': ''}
     if isinstance(value, float):
-        return {'text': f'{value:.4g}', 'css': 'number'}
+        return {'text': four_digits(value), 'css': 'number'}
     if isinstance(value, int | np.integer):
         return {'text': str(value), 'css': 'number'}
     text = str(value)

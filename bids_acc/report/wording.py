@@ -259,6 +259,22 @@ def effect_words(row: pd.Series) -> str:
     return f'{name} {write(row["effect"])}{interval}'
 
 
+def four_digits(number: float) -> str:
+    """Write a number with up to four digits that count, and no exponent for a large one.
+
+    Parameters
+    ----------
+    number : float
+        Degrees of freedom, a mean, a volume.
+
+    Examples
+    --------
+    >>> four_digits(68.0), four_digits(12345.6), four_digits(0.000012344)
+    ('68', '12346', '1.234e-05')
+    """
+    return f'{number:.0f}' if 9999.5 <= abs(number) < 1e12 else f'{number:.4g}'
+
+
 def statistic_words(row: pd.Series) -> str:
     """Write the test statistic with its degrees of freedom.
 
@@ -275,15 +291,17 @@ def statistic_words(row: pd.Series) -> str:
     'χ²(2) = 2.91'
     >>> statistic_words(pd.Series({'statistic': 'mean difference', 'value': 0.00012}))
     'mean difference = 0.00012'
+    >>> statistic_words(pd.Series({'statistic': 't', 'value': 2.0, 'df1': 12345.0}))
+    't(12345) = 2.00'
     """
     name = text_of(row, 'statistic').replace('chi2', 'χ²')
     if not name or pd.isna(row.get('value')):
         return name
-    dof = [f'{row[c]:.4g}' for c in ('df1', 'df2') if pd.notna(row.get(c))]
+    dof = [four_digits(row[c]) for c in ('df1', 'df2') if pd.notna(row.get(c))]
     if dof:
         return f'{name}({", ".join(dof)}) = {number_words(row["value"])}'
     value = row['value']
-    return f'{name} = {number_words(value) if name in ("z", "χ²") else f"{value:.4g}"}'
+    return f'{name} = {number_words(value) if name in ("z", "χ²") else four_digits(value)}'
 
 
 def p_words(value: object) -> str:

@@ -10,6 +10,12 @@ from dataclasses import dataclass
 from bids_acc.exceptions import InputDataError
 from bids_acc.tables.reading import INVISIBLE
 
+BASELINE_LIKE = re.compile(
+    r'^(pre.*|base.*|bl|before|t0*|v0*|w(eek)?0+|d(ay)?0+|m(onth)?0+|screen.*|enrol.*)$',
+    re.IGNORECASE,
+)
+"""Labels that read like a first session."""
+
 
 @dataclass(frozen=True)
 class Match:
@@ -198,3 +204,29 @@ def _refuse_shared(read: Mapping[str, str], where: str) -> None:
                 f'{where}: {" and ".join(sorted(labels))} differ in zeros or case only and could '
                 'be the same; write each label as the results have it.'
             )
+
+
+def sessions_in_order(labels: Iterable[str]) -> list[str]:
+    """Return session labels as people count them, one that reads like a baseline in front.
+
+    Parameters
+    ----------
+    labels : iterable of str
+        With or without ``ses-``; empty ones are left out.
+
+    Examples
+    --------
+    >>> sessions_in_order(['ses-10', 'ses-2'])
+    ['ses-2', 'ses-10']
+    >>> sessions_in_order(['followup', 'post', 'pre'])
+    ['pre', 'followup', 'post']
+    """
+
+    def key(label: str) -> tuple[bool, list[tuple[bool, int, str]]]:
+        plain = label.removeprefix('ses-')
+        # numbers as numbers, or ses-10 comes before ses-2
+        parts = [part for part in re.split(r'(\d+)', plain) if part]
+        natural = [(not p.isdigit(), int(p) if p.isdigit() else 0, p) for p in parts]
+        return not BASELINE_LIKE.match(plain), natural
+
+    return sorted({label for label in labels if label}, key=key)

@@ -15,7 +15,7 @@ import pandas as pd
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.cohort.quality import KEYS
 from bids_acc.group.statistics.study.sessions import VisitOrder, at_first_visit
-from bids_acc.tables.labels import match_labels, said_changes, with_prefix
+from bids_acc.tables.labels import match_labels, said_changes, sessions_in_order, with_prefix
 from bids_acc.tables.people import (
     PeopleTable,
     read_people_table,
@@ -457,7 +457,7 @@ def _first_visit_only(
     first = ranked.groupby('participant_id')['_rank'].transform('min')
     kept = ranked[ranked['_rank'] == first]
     if len(kept) < len(ranked):
-        used = ', '.join(sorted({str(v) for v in kept['_label']}))
+        used = ', '.join(sessions_in_order({str(v) for v in kept['_label']}))
         people.notes.append(
             f'{where}: the results have no sessions; of several visits the first one is read '
             f'({used}).'
@@ -474,9 +474,18 @@ def _say_unmatched(people: People, visits: pd.DataFrame, where: str) -> None:
     lacking = {_person(k) for k in people.frame.loc[mine, KEYS].itertuples(index=False, name=None)}
     over = {_person(k) for k in visits.loc[theirs, KEYS].itertuples(index=False, name=None)}
     if missing := over - results:
-        people.notes.append(f'{where}: {len(missing)} visits have no results ({_some(missing)}).')
+        people.notes.append(
+            f'{where}: {_have(len(missing), "visit")} no results ({_some(missing)}).'
+        )
     if lacking := lacking - rows:
-        people.notes.append(f'{where}: {len(lacking)} sessions have no row ({_some(lacking)}).')
+        people.notes.append(
+            f'{where}: {_have(len(lacking), "session")} no row ({_some(lacking)}).'
+        )
+
+
+def _have(number: int, noun: str) -> str:
+    """Say that some have, in the singular for one."""
+    return f'{number} {noun} has' if number == 1 else f'{number} {noun}s have'
 
 
 def join_phenotype(

@@ -122,12 +122,17 @@ def _statistics_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> It
     """Describe the comparisons that were made, sentence by sentence."""
     content = model.content
     names = ', '.join(map(_covariate_in_words, model.covariates))
-    covariates = f'the covariates {names}' if names else 'no covariates'
-    yield (
-        f'Groups ({", ".join(model.group.levels)}; reference {model.group.reference}) were '
-        f'compared by analysis of covariance with {covariates} and with type {model.ss_type} sums '
-        'of squares.'
-    )
+    groups = f'{", ".join(model.group.levels)}; reference {model.group.reference}'
+    # nothing but change or a map may have been compared, which have sentences of their own
+    if {'ancova', 'mrs_group'} & tables.keys():
+        noun = 'covariate' if len(model.covariates) == 1 else 'covariates'
+        how = f'covariance with the {noun} {names} and' if names else 'variance'
+        yield (
+            f'Groups ({groups}) were compared by analysis of {how} with type {model.ss_type} sums '
+            'of squares.'
+        )
+    else:
+        yield f'Groups: {groups}.'
     if 'posthoc' in tables:
         kind = {'adjusted': 't tests of covariate-adjusted means', 'plain': 'two-sample t tests'}
         rule = RULES.get(content['Replication']['Rule'])

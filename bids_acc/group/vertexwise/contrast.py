@@ -22,10 +22,11 @@ from bids_acc.group.formulas.permutation import contrast_first
 from bids_acc.group.formulas.tfce import Mesh, VertexContrast, components, contrast_at_vertices
 from bids_acc.group.opnmf.features import VertexMetrics
 from bids_acc.group.parcels.shown import shown_surfaces, size_of, views_of
+from bids_acc.group.statistics.analyses.modelling import Sample, comparable_groups
 from bids_acc.group.statistics.model.content import Pairs, VertexwiseEntry
 from bids_acc.group.statistics.rows.kinds import Effect, ResampledTest
 from bids_acc.group.statistics.rows.row import Row
-from bids_acc.group.statistics.study.data import Study, group_counts
+from bids_acc.group.statistics.study.data import Measure, Study, group_counts
 from bids_acc.report.figures import save_for_paper
 from bids_acc.report.reading import explained
 from bids_acc.report.surface_view import SurfaceMap, still_picture
@@ -95,28 +96,18 @@ def _of_metric(
     entropy: int,
 ) -> Iterator[VertexResult]:
     """Yield the contrasts of one metric in one cohort."""
-    complete, excluded = study.missing(frame, study.model.covariate_names)
-    positions = _sessions_of(complete, data)
-    excluded['no vertex maps'] = int((positions < 0).sum())
-    complete, positions = complete[positions >= 0], positions[positions >= 0]
-    Y = data.values[data.metrics.index(metric), positions]
-    # people are judged by vertices that the others have: the medial wall is missing in everybody
-    # and tells of nobody
-    usual = np.isnan(Y).mean(axis=0) < 0.5 if len(Y) else np.zeros(Y.shape[1], dtype=bool)
-    few = (
-        np.isnan(Y[:, usual]).mean(axis=1) > MAX_MISSING if usual.any() else np.ones(len(Y), bool)
-    )
-    excluded[f'{metric} missing at over {100 * MAX_MISSING:g} % of the vertices'] = int(few.sum())
-    complete, Y = complete[~few], Y[~few]
+    sample, maps = _sample(study, cohort, frame, data, metric)
+    caution, problem = '', ''
+    try:
+        sample, caution = comparable_groups(sample)
+    except DesignError as error:
+        problem = str(error)
+    complete, Y = sample.frame, maps.loc[sample.frame.index].to_numpy(dtype=float)
     # all people at all vertices: the permutation exchanges whole maps
     inside = np.isfinite(Y).all(axis=0) & (np.ptp(Y, axis=0) > 0 if len(Y) else False)
-    common = Row(
-        analysis='vertexwise', cohort=cohort, response=f'{metric} at some vertices',
-        metric=metric, term='group', n=len(complete), excluded=excluded,
-        n_per_group=group_counts(complete, study.group_levels(frame)),
-    )  # fmt: skip
+    common = replace(sample.row(analysis='vertexwise', term='group'), note=caution)
     part = data.restrict(inside)
-    design = _design(study, complete, part)
+    design = problem or _design(study, complete, part)
     if isinstance(design, str):
         yield VertexResult(replace(common, note=f'not done: {design}'))
         return
@@ -135,6 +126,29 @@ def _of_metric(
             covariates=tuple(c for c in study.model.covariate_names if c in design.terms),
         )  # fmt: skip
         yield VertexResult(_filled(row, found, part, mesh, study.model.alpha), found, inside)
+
+
+def _sample(
+    study: Study, cohort: str, frame: pd.DataFrame, data: VertexMetrics, metric: str
+) -> tuple[Sample, pd.DataFrame]:
+    """Return the complete people of a cohort, and their maps in rows of the same index."""
+    complete, excluded = study.missing(frame, study.model.covariate_names)
+    positions = _sessions_of(complete, data)
+    excluded['no vertex maps'] = int((positions < 0).sum())
+    complete, positions = complete[positions >= 0], positions[positions >= 0]
+    Y = data.values[data.metrics.index(metric), positions]
+    # people are judged by vertices that the others have: the medial wall is missing in everybody
+    # and tells of nobody
+    usual = np.isnan(Y).mean(axis=0) < 0.5 if len(Y) else np.zeros(Y.shape[1], dtype=bool)
+    few = (
+        np.isnan(Y[:, usual]).mean(axis=1) > MAX_MISSING if usual.any() else np.ones(len(Y), bool)
+    )
+    excluded[f'{metric} missing at over {100 * MAX_MISSING:g} % of the vertices'] = int(few.sum())
+    complete = complete[~few]
+    measure = Measure(f'{metric} at some vertices', 'column', metric)
+    counts = group_counts(complete, study.group_levels(frame))
+    sample = Sample(complete, cohort, measure, excluded, counts)
+    return sample, pd.DataFrame(Y[~few], index=complete.index)
 
 
 def _design(study: Study, people: pd.DataFrame, part: VertexMetrics) -> Design | str:
@@ -163,7 +177,7 @@ def _filled(row: Row, found: VertexContrast, part: VertexMetrics, mesh: Mesh, al
         effect=Effect('t_at_peak', float(found.t[peak])),
         method=f'linear model at {len(found.t)} vertices; threshold-free cluster enhancement '
         f'(E 1, H 2), {len(found.null)} permutations (Freedman-Lane), family-wise p',
-        note='the peak is selected: its t is too large',
+        note='; '.join(filter(None, [row.note, 'the peak is selected: its t is too large'])),
         extra={
             'n_vertices': len(found.t),
             'n_significant': int(significant.sum()),

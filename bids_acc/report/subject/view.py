@@ -16,6 +16,7 @@ from bids_acc.derivatives.outputs import (
     read_sidecar,
 )
 from bids_acc.derivatives.status import StatusRow
+from bids_acc.tables.labels import sessions_in_order
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class SubjectView:
 
     @property
     def visits(self) -> list[str | None]:
-        """Labels of the sessions without prefix; None alone in a data set without sessions."""
-        found = sorted({row.session_id for row in self.status if row.session_id})
+        """Labels of the sessions without prefix, as people count them; None alone without any."""
+        found = sessions_in_order(row.session_id for row in self.status if row.session_id)
         return [label.removeprefix('ses-') for label in found] or [None]
 
     def outputs(self, key: str, session: str | None) -> list[FoundOutput]:

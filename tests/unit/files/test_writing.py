@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import multiprocessing
 import os
 import stat
@@ -261,3 +262,19 @@ def test_a_file_system_without_locks_grants_everything(tmp_path, monkeypatch):
 
     monkeypatch.setattr(private.fcntl, 'lockf', refuse)
     assert private.Claims(tmp_path / 'x').claim('sub-01 mrs')
+
+
+def test_a_set_is_written_in_the_same_order_by_every_process():
+    code = (
+        'import sys; from bids_acc.files.writing import json_bytes; '
+        "sys.stdout.buffer.write(json_bytes({'of': {'b', 'a', 'c', 'd'}, 'n': frozenset({3, 1})}))"
+    )
+    written = {
+        subprocess.run(
+            [sys.executable, '-c', code], env={**os.environ, 'PYTHONHASHSEED': str(seed)},
+            capture_output=True, check=True,
+        ).stdout
+        for seed in (0, 1, 2)
+    }  # fmt: skip
+    assert len(written) == 1
+    assert json.loads(written.pop()) == {'of': ['a', 'b', 'c', 'd'], 'n': [1, 3]}

@@ -11,6 +11,11 @@ from bids_acc.report.plain_words import plain_sections, spelled_out, word_of
 from tests.synthetic.seen import raw_names
 
 
+def test_large_numbers_have_no_exponent():
+    (row,) = table_block(pd.DataFrame({'df2': [12345.0], 'p': [0.00001234]})).rows
+    assert [cell['text'] for cell in row] == ['12345', '1.234e-05']
+
+
 def test_every_declared_column_becomes_words():
     names = {name for spec in load_table().values() for name in spec.columns or {} if '_' in name}
     assert len(names) > 100

@@ -162,3 +162,8 @@ def test_a_spectrum_is_compared_with_those_of_the_same_voxel(view: SubjectView) 
     (row,) = [[cell['text'] for cell in cells] for cells in block.rows]
     assert row[0] == 'S/N of the spectrum (voi-acc)'
     assert row[3:] == ['100', '1', '12']
+
+
+def test_visits_stand_as_people_count_them(tmp_path: Path) -> None:
+    rows = [StatusRow('sub-01', f'ses-{v}', 'mrs', 'done') for v in ('10', '2', 'baseline')]
+    assert SubjectView(tmp_path, '01', rows).visits == ['baseline', '2', '10']

@@ -31,6 +31,7 @@ from bids_acc.group.statistics.rows.kinds import (
 )
 from bids_acc.group.statistics.rows.row import Row, Told
 from bids_acc.group.statistics.study.data import Measure, Study, as_text, group_counts, is_truth
+from bids_acc.report.wording import four_digits
 from bids_acc.typing import FloatArray
 
 
@@ -63,7 +64,7 @@ def _mean_and_spread(values: FloatArray) -> str:
     """Write a mean to the decimal to which its standard deviation has three digits."""
     spread = _spread(values)
     if not spread > 0:
-        return f'{values.mean():.4g} ({spread:.4g})'
+        return f'{four_digits(float(values.mean()))} ({four_digits(spread)})'
     # digits by the spread and not by the mean: 1180 (66.1) and 0.91 (0.052) tell as much
     decimals = max(0, 2 - math.floor(math.log10(spread)))
     return f'{values.mean():.{decimals}f} ({spread:.{decimals}f})'

@@ -147,7 +147,7 @@ def fit_model(
     _refuse_nobody(sample)
     caution = study.not_beside(sample.measure)
     if 'group' in keep:
-        sample, without = _comparable_groups(sample)
+        sample, without = comparable_groups(sample)
         caution = '; '.join(filter(None, [without, caution]))
     frame = sample.frame
     if sample.measure.name in frame and frame[sample.measure.name].nunique() < 2:
@@ -182,8 +182,20 @@ def _refuse_nobody(sample: Sample) -> None:
     raise DesignError(f'nobody is complete ({why or "there are no participants"}).')
 
 
-def _comparable_groups(sample: Sample) -> tuple[Sample, str]:
+def comparable_groups(sample: Sample) -> tuple[Sample, str]:
     """Leave out groups of fewer than two complete people, and say so.
+
+    Parameters
+    ----------
+    sample : Sample
+        Complete people.
+
+    Returns
+    -------
+    sample : Sample
+        Whoever was alone in a group is among those left out.
+    note : str
+        Which groups these are; empty where there are none.
 
     Raises
     ------
@@ -198,7 +210,7 @@ def _comparable_groups(sample: Sample) -> tuple[Sample, str]:
     if len(sample.n_per_group) - len(small) < 2:
         raise DesignError(
             f'group {names} has fewer than two complete participants '
-            f'({", ".join(sample.excluded) or "none left out"}).'
+            f'({", ".join(why for why, n in sample.excluded.items() if n) or "none left out"}).'
         )
     lost = sample.frame['group'].isin(small)
     counts = {level: n for level, n in sample.n_per_group.items() if level not in small}

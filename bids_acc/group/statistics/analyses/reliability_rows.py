@@ -14,6 +14,7 @@ from bids_acc.group.statistics.analyses.longitudinal_rows import chosen_measures
 from bids_acc.group.statistics.rows.kinds import Effect, FTest
 from bids_acc.group.statistics.rows.row import Row
 from bids_acc.group.statistics.study.data import Measure, Study
+from bids_acc.tables.labels import sessions_in_order
 
 EXTRA = ('sem', 'sdc', 'cv_pct', 'bias')
 """What stands beside the ICC."""
@@ -48,7 +49,7 @@ def agreement_of_sessions(
     if absent := [label for label in labels if label not in present]:
         raise InputDataError(
             f'Sessions/Reliability: nobody has session {absent[0]!r}; there are '
-            f'{", ".join(sorted(filter(None, present)))}.'
+            f'{", ".join(sessions_in_order(present))}.'
         )
     sessions = [present[label] for label in labels]
     return [

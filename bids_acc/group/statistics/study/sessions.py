@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -11,39 +9,8 @@ import pandas as pd
 from bids_acc.exceptions import InputDataError
 from bids_acc.group.formulas.longitudinal import percent_change, responders
 from bids_acc.group.statistics.model.content import SessionsEntry
+from bids_acc.tables.labels import sessions_in_order
 from bids_acc.tables.missing import is_missing
-
-BASELINE_LIKE = re.compile(
-    r'^(pre.*|base.*|bl|before|t0*|v0*|w(eek)?0+|d(ay)?0+|m(onth)?0+|screen.*|enrol.*)$',
-    re.IGNORECASE,
-)
-"""Labels that read like a first session."""
-
-
-def sessions_in_order(labels: Iterable[str]) -> list[str]:
-    """Return session labels as people count them, one that reads like a baseline in front.
-
-    Parameters
-    ----------
-    labels : iterable of str
-        With or without ``ses-``; empty ones are left out.
-
-    Examples
-    --------
-    >>> sessions_in_order(['ses-10', 'ses-2'])
-    ['ses-2', 'ses-10']
-    >>> sessions_in_order(['followup', 'post', 'pre'])
-    ['pre', 'followup', 'post']
-    """
-
-    def key(label: str) -> tuple[bool, list[tuple[bool, int, str]]]:
-        plain = label.removeprefix('ses-')
-        # numbers as numbers, or ses-10 comes before ses-2
-        parts = [part for part in re.split(r'(\d+)', plain) if part]
-        natural = [(not p.isdigit(), int(p) if p.isdigit() else 0, p) for p in parts]
-        return not BASELINE_LIKE.match(plain), natural
-
-    return sorted({label for label in labels if label}, key=key)
 
 
 @dataclass(frozen=True)
@@ -164,7 +131,7 @@ def _labels(frame: pd.DataFrame) -> list[str]:
     """Return the session labels that occur."""
     if 'session_id' not in frame:
         return []
-    return sorted(set(frame['session_id'].dropna().astype(str)) - {'', 'n/a', 'None'})
+    return sessions_in_order(set(frame['session_id'].dropna().astype(str)) - {'n/a', 'None'})
 
 
 def _named(label: str, present: list[str], where: str) -> str:

@@ -46,8 +46,8 @@ def test_a_score_of_another_visit_is_no_score_of_this_one(tmp_path):
 def test_visits_that_match_nothing_are_counted_and_named(tmp_path):
     visits = {'sub-01': 'session_id\tage\npre\t30\nmonth6\t31\n'}
     notes = ' '.join(people_of(tmp_path, TABLE, visits).notes)
-    assert '1 visits have no results (sub-01 ses-month6)' in notes
-    assert '1 sessions have no row (sub-01 ses-post)' in notes
+    assert '1 visit has no results (sub-01 ses-month6)' in notes
+    assert '1 session has no row (sub-01 ses-post)' in notes
 
 
 def test_one_person_twice_is_one_row_or_an_error_that_names_the_values(tmp_path):

@@ -42,6 +42,15 @@ def test_groups_covariates_and_follow_up_are_those_of_the_model():
     assert 'two-sample t tests for every response.' in always
 
 
+def test_analysis_of_covariance_is_named_only_where_it_was_made():
+    both = statistics_in_words('acc-structure', 'ancova')
+    assert 'analysis of covariance with the covariates age, sex and with type II' in both
+    assert 'analysis of variance with type II' in statistics_in_words('acc-glutamate', 'mrs_group')
+    change = statistics_in_words('prepost', 'change')
+    assert change.startswith('Groups: HC, responder, resistant; reference HC.')
+    assert 'analysis of covariance' not in change
+
+
 def test_metabolites_are_named_by_scheme_and_gate():
     text = statistics_in_words('acc-glutamate', 'mrs_group')
     assert 'Pairs' not in text

@@ -116,3 +116,18 @@ def test_maps_of_a_part_of_the_mesh_are_compared_there(near, rng, people):
     assert result.row.extra['n_vertices'] == SIZE
     assert not result.inside[:SIZE].any()
     assert result.found.p.min() == 1 / 60
+
+
+def test_a_group_of_one_person_is_compared_with_nobody(near, rng, people):
+    alone = people.assign(group=np.where(people.index == 3, 'FL', people['group']))
+    _, data = maps(near, rng, people)
+    levels = {'Column': 'group', 'Levels': ['HC', 'TRS', 'FL']}
+    (result,) = vertexwise(study_of(alone, Group=levels), data, 1)
+    assert result.row.contrast == 'TRS - HC'
+    assert result.row.n == N - 1
+    assert result.row.excluded['alone in the group'] == 1
+    assert 'without group FL: fewer than two complete participants' in result.row.note
+    pair = alone.assign(group=alone['group'].replace('TRS', 'HC'))
+    (result,) = vertexwise(study_of(pair, Group=levels), data, 1)
+    assert result.found is None
+    assert 'group FL has fewer than two complete participants (none left out)' in result.row.note
