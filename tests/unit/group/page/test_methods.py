@@ -46,7 +46,7 @@ def test_analysis_of_covariance_is_named_only_where_it_was_made():
     both = statistics_in_words('acc-structure', 'ancova')
     assert 'analysis of covariance with the covariates age, sex and with type II' in both
     assert 'analysis of variance with type II' in statistics_in_words('acc-glutamate', 'mrs_group')
-    change = statistics_in_words('prepost', 'change')
+    change = statistics_in_words('prepost', 'meta')
     assert change.startswith('Groups: HC, responder, resistant; reference HC.')
     assert 'analysis of covariance' not in change
 
