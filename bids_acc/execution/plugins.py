@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 import signal
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
@@ -30,6 +31,11 @@ from bids_acc.settings import Resources
 
 if TYPE_CHECKING:
     from distributed import Client
+
+LOGGER = logging.getLogger(__name__)
+
+LEAST_MEMORY_GB = 1.5
+"""Of a T1w image: 1.2 GB in the largest process, and 0.4 GB in the one that schedules."""
 
 PLUGIN_FILE = 'YAML or JSON with plugin and plugin_args'
 """What ``--use-plugin`` reads."""
@@ -181,15 +187,46 @@ class Dask(MultiProc):
         self._client.close()
 
 
-def available_memory_gb() -> float:
-    """Return the memory that this process may use: the machine's, or the cgroup's if smaller."""
+def available_memory_gb(root: Path = Path('/')) -> float:
+    """Return the memory that this process may use, in GB.
+
+    Parameters
+    ----------
+    root : Path
+        Of the system whose ``/proc`` and ``/sys`` are read.
+
+    Returns
+    -------
+    float
+        The machine's, or the smallest limit of the control groups that it is in.
+    """
     limits = [psutil.virtual_memory().total]
-    for name in ('/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory.limit_in_bytes'):
+    for path in _memory_limits(root):
         with contextlib.suppress(OSError, ValueError):
             # A cgroup without a limit holds the word max here.
-            limits.append(int(Path(name).read_text()))
+            limits.append(int(path.read_text()))
     found: float = min(limits) / 1024**3
     return found
+
+
+def _memory_limits(root: Path) -> Iterator[Path]:
+    """List the files that may limit this process: of its control group and of all above it.
+
+    A container sees its own group as the root of all; a job of a batch system is some folders
+    below, as in ``/system.slice/slurmstepd.scope/job_7/step_0``.
+    """
+    groups = {'memory': '/', '': '/'}
+    with contextlib.suppress(OSError):
+        for line in (root / 'proc/self/cgroup').read_text(errors='replace').splitlines():
+            _, controllers, path = (*line.split(':', 2), '', '')[:3]
+            for name in controllers.split(','):
+                groups[name] = path
+    trees = {'sys/fs/cgroup': ('', 'memory.max'), 'sys/fs/cgroup/unified': ('', 'memory.max'),
+             'sys/fs/cgroup/memory': ('memory', 'memory.limit_in_bytes')}  # fmt: skip
+    for tree, (controller, name) in trees.items():
+        parts = Path(groups[controller]).parts[1:]
+        for depth in range(len(parts) + 1):
+            yield root.joinpath(tree, *parts[:depth], name)
 
 
 def make_plugin(resources: Resources) -> PluginBase:
@@ -216,7 +253,13 @@ def _made(name: str, options: dict[str, object], resources: Resources) -> Plugin
     """Make a plug-in with its options; those of the command line where it has none."""
     if name in ('MultiProc', 'Dask'):
         options.setdefault('n_procs', max(1, resources.nprocs))
-        options.setdefault('memory_gb', resources.mem_gb or 0.9 * available_memory_gb())
+        memory = resources.mem_gb or 0.9 * available_memory_gb()
+        if memory < LEAST_MEMORY_GB:
+            LOGGER.warning(
+                'only %.2g GB of memory may be used (--mem, or the limit of machine, container or '
+                'job); a T1w image needs some %.2g GB', memory, LEAST_MEMORY_GB,
+            )  # fmt: skip
+        options.setdefault('memory_gb', memory)
         options.setdefault('raise_insufficient', False)
         return MultiProc(plugin_args=options) if name == 'MultiProc' else Dask(options)
     plugin = getattr(nipype.pipeline.plugins, f'{name}Plugin', None)

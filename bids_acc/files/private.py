@@ -192,16 +192,23 @@ def temporary_folder() -> Path:
     except OSError as error:
         raise OutputError(
             'no temporary folder can be written (TMPDIR, /tmp, /var/tmp, the current one); set '
-            'TMPDIR to one that can, and name another with --work-dir.'
+            'TMPDIR to one that can, or mount one (of a container: --tmpfs /tmp).'
         ) from error
 
 
 def use_private_matplotlib() -> None:
-    """Point Matplotlib to a configuration that nobody else can write, unless the user did."""
+    """Point Matplotlib to a configuration that nobody else can write, unless the user did.
+
+    Raises
+    ------
+    OutputError
+        If there is no temporary folder.
+    """
     if os.environ.get('MPLCONFIGDIR'):
         return
+    below = temporary_folder()
     try:
-        folder = private_folder(temporary_folder() / f'bids_acc-{os.getuid()}-mpl')
+        folder = private_folder(below / f'bids_acc-{os.getuid()}-mpl')
     except OutputError:  # taken by somebody: a new one, for this run only
         folder = Path(tempfile.mkdtemp(prefix='bids_acc-mpl-'))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)

@@ -1,13 +1,18 @@
 """Where the CPU time of one person goes: seconds of each node of the participant level.
 
     python tests/benchmarks/stages.py [T1W.nii.gz] [--density 41k] [--profile ssta] [--keep FOLDER]
-                                      [--quick]
+                                      [--quick] [--people 1]
 
 The image (a head of the demo with 1 mm voxels if none is named; ``--quick``: 2 mm and density 10k)
 becomes a data set of one person, which runs node after node in one process. Printed
 are CPU seconds of each node, with its children's, those of the whole, and what no node has used
 (imports, plan, graph, scheduler, pages). ``--profile`` tells of the nodes whose name holds a word
 which functions they spent it in.
+
+At the end people of the demo (``--people``; all modalities, density 10k) are run on two workers,
+as the command does it, and it is told how much of the CPU time goes to the process that plans,
+schedules and writes pages; what it takes with everything done already is that of start, plan and
+pages.
 """
 
 from __future__ import annotations
@@ -17,7 +22,9 @@ import cProfile
 import json
 import os
 import pstats
+import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -70,14 +77,52 @@ def watch(seconds: Counter[str], word: str, profile: cProfile.Profile) -> None:
     Node.run = timed
 
 
+def used(whose: int) -> float:
+    """Return the CPU time of this process (``RUSAGE_SELF``) or of its ended children."""
+    usage = resource.getrusage(whose)
+    return usage.ru_utime + usage.ru_stime
+
+
+def run_inside(words: list[str]) -> None:
+    """Run the command in this process, and print its CPU time, that of its workers, and memory."""
+    from bids_acc.cli.run import main as run_command
+
+    code = run_command(words)
+    own, workers = used(resource.RUSAGE_SELF), used(resource.RUSAGE_CHILDREN)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({'code': int(code), 'own': own, 'workers': workers, 'memory_mb': memory}))
+
+
+def scheduler_share(folder: Path, n_people: int) -> None:
+    """Run people of the demo, then the same command again, and print what each process took."""
+    from bids_acc.demo.cli import main as make_demo
+
+    make_demo([str(folder / 'demo'), '--n-per-group', str(-(-n_people // 3))])
+    labels = [f'{number + 1:02d}' for number in range(n_people)]
+    words = [str(folder / 'demo'), str(folder / 'demo-out'), 'participant', '--density', '10k',
+             '--nprocs', '2', '-q', '--participant-label', *labels]  # fmt: skip
+    for kind in ('all to do', 'all done'):
+        command = [sys.executable, __file__, '--inside', *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        row = json.loads(done.stdout.splitlines()[-1])
+        whole = row['own'] + row['workers']
+        print(f'{n_people} of the demo, {kind}: {whole:.1f} CPU s, exit code {row["code"]}; '
+              f'{row["own"]:.1f} s of it ({row["own"] / whole:.1%}) and '
+              f'{row["memory_mb"]:.0f} MB in the process that schedules')  # fmt: skip
+
+
 def main() -> None:
     """Measure and print."""
+    if sys.argv[1:2] == ['--inside']:
+        run_inside(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(description=(__doc__ or '').splitlines()[0])
     parser.add_argument('image', type=Path, nargs='?')
     parser.add_argument('--density', choices=('10k', '41k'))
     parser.add_argument('--quick', action='store_true', help='2 mm voxels, density 10k')
     parser.add_argument('--profile', default='', help='part of the name of nodes')
     parser.add_argument('--keep', type=Path, help='output folder, to be kept')
+    parser.add_argument('--people', type=int, default=1, help='of the demo, at the end')
     given = parser.parse_args()
     density = given.density or ('10k' if given.quick else '41k')
     seconds: Counter[str] = Counter()
@@ -107,6 +152,9 @@ def main() -> None:
     print(f'{rest:8.1f}  {rest / whole:5.1%}  outside nodes')
     if given.profile:
         pstats.Stats(profile).sort_stats('cumtime').print_stats(2 * SHOWN)
+    if given.people:
+        with tempfile.TemporaryDirectory() as name:
+            scheduler_share(Path(name), given.people)
 
 
 if __name__ == '__main__':

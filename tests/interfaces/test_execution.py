@@ -308,3 +308,30 @@ def test_plugins(tmp_path):
 
 def test_memory_is_plausible():
     assert 0.1 < available_memory_gb() < 1e5
+
+
+@pytest.mark.parametrize(('groups', 'limit'), [
+    # of version 2: a job of SLURM, whose limit stands above the group of the step
+    ('0::/system.slice/slurmstepd.scope/job_7/step_0/user/task_0',
+     'system.slice/slurmstepd.scope/job_7/memory.max'),
+    ('0::/', 'memory.max'),  # a container with a view of its own
+    # of version 1: a job; a container that is told the host's path and sees its own folder
+    ('9:cpu,cpuacct:/x\n4:memory:/slurm/uid_5/job_7/step_0\n0::/',
+     'memory/slurm/uid_5/job_7/memory.limit_in_bytes'),
+    ('4:memory:/docker/1f2e', 'memory/memory.limit_in_bytes'),
+])  # fmt: skip
+def test_the_limit_of_a_job_is_found_wherever_it_stands(groups, limit, tmp_path):
+    (tmp_path / 'proc/self').mkdir(parents=True)
+    (tmp_path / 'proc/self/cgroup').write_text(groups + '\n')
+    path = tmp_path / 'sys/fs/cgroup' / limit
+    path.parent.mkdir(parents=True)
+    path.write_text('52428800\n')
+    (path.parent / 'deeper').mkdir()
+    assert available_memory_gb(tmp_path) == 0.048828125
+    path.write_text('max\n')
+    assert available_memory_gb(tmp_path) > 0.1
+
+
+def test_a_limit_that_is_too_low_is_told(caplog):
+    make_plugin(Resources(mem_gb=0.3)).pool.shutdown()
+    assert 'only 0.3 GB of memory' in caplog.text

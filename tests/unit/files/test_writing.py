@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from bids_acc.cli.run import main
 from bids_acc.exceptions import ExitCode, OutputError
 from bids_acc.files import private, reading, writing
 
@@ -225,6 +226,14 @@ def test_matplotlib_gets_another_folder_when_its_own_is_taken(tmp_path, monkeypa
     private.use_private_matplotlib()
     assert Path(os.environ['MPLCONFIGDIR']).parent == tmp_path
     assert Path(os.environ['MPLCONFIGDIR']) != taken
+
+
+def test_a_machine_without_a_temporary_folder(monkeypatch, capsys):
+    monkeypatch.setattr('tempfile.tempdir', None)
+    monkeypatch.setattr('tempfile._candidate_tempdir_list', list)
+    monkeypatch.delenv('MPLCONFIGDIR', raising=False)
+    assert main(['bids', 'out', 'participant']) == ExitCode.CANNOT_WRITE
+    assert '--tmpfs /tmp' in capsys.readouterr().err
 
 
 CLAIM = """
