@@ -36,7 +36,11 @@ from bids_acc.group.cohort.exclusions import (
 )
 from bids_acc.group.cohort.gates import Gated, apply_gates, has_gates, sessions_left_out
 from bids_acc.group.cohort.people import People, join_phenotype
-from bids_acc.group.cohort.processing import mixed_versions, processing_paragraphs
+from bids_acc.group.cohort.processing import (
+    mixed_function,
+    mixed_versions,
+    processing_paragraphs,
+)
 from bids_acc.group.cohort.quality import flagged_sessions, place_column
 from bids_acc.group.cohort.reading import (
     Cohort,
@@ -268,6 +272,8 @@ def _measure(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
     if text := unshared_sessions(run.cohort.participants, visits):
         run.note(text)
     for text in mixed_versions(run.data_dir, sessions_of(run.cohort)):
+        run.note(text)
+    if text := mixed_function(run.data_dir, sessions_of(run.cohort)):
         run.note(text)
     _part(run, 'parcels', partial(_parcels, work_dir=work_dir, progress=progress))
     if run.cohort.mrs is not None:

@@ -107,6 +107,39 @@ def mixed_versions(data_dir: Path, sessions: Collection[tuple[str, str | None]])
             )
 
 
+def mixed_function(data_dir: Path, sessions: Collection[tuple[str, str | None]]) -> str:
+    """Say in what the treatment of BOLD series differs between people.
+
+    Correlations and amplitudes depend on all of it: on confounds and band by definition, on the
+    source by its interpolations, and those of another tool have another unit.
+
+    Parameters
+    ----------
+    data_dir : Path
+        Root of the derivative data set.
+    sessions : collection of (str, str or None)
+        Participants and sessions that count, with prefixes.
+
+    Returns
+    -------
+    str
+        A sentence or two; empty where all were treated alike.
+    """
+    told: dict[str, Counter[str]] = {}
+    for _, sidecar in _sidecars('func_qc', data_dir, sessions):
+        space = _text(sidecar, 'SpatialReference', 'VolumeReference')
+        for what, how in (*function_facts(sidecar), *([('space', space)] if space else [])):
+            told.setdefault(what, Counter())[how] += 1
+    ways = '; '.join(f'{what}: {_counted(hows)}' for what, hows in told.items() if len(hows) > 1)
+    if not ways:
+        return ''
+    return (
+        f'BOLD was not treated alike in all sessions (their number in brackets): {ways}. A '
+        'difference between people may be one of that: run the participant level of all with the '
+        'same settings and the same source.'
+    )
+
+
 def _sidecars(
     key: str, output_dir: Path, sessions: Collection[tuple[str, str | None]]
 ) -> Iterator[tuple[tuple[str, str | None], Sidecar]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,12 @@ from bids_acc.report.wording import is_functional
 from bids_acc.tables.reading import read_tsv
 from bids_acc.typing import FloatArray
 
+REGION_COLUMNS = ('region', 'network', 'x', 'y', 'z', 'source')
+"""What is read of a table of regions."""
+TOGETHER = ('task', 'acquisition', 'ceagent', 'reconstruction', 'direction')
+"""Entities that name the series of a session."""
+MOST_NAMED = 5
+"""People that are named in a sentence."""
 LOGGER = logging.getLogger(__name__)
 HIGH_SHARE = 0.10
 """Share of edges related to motion above which the report warns: twice the chance (own
@@ -53,9 +61,12 @@ def function_quality(run: GroupRun) -> str:
         return 'no table of measures'
     people = run.measures.participants
     session = None if run.model is None else analysed_session(run.model, people)
-    matrices, regions = read_matrices(run.data_dir, session, _kept(run))
+    read = read_matrices(run.data_dir, session, _kept(run))
+    matrices, regions = read.by_person, read.regions
     if not matrices:
         return 'nobody has a matrix of regions'
+    if read.others:
+        run.note(read.others)
     names = sorted(matrices)
     stacked = np.stack([matrices[name] for name in names])
     found = _relate(run, names, stacked, regions, session)
@@ -72,10 +83,23 @@ def _kept(run: GroupRun) -> set[str]:
     return set(run.cohort.participants['participant_id']) - set(out['participant_id'])
 
 
-def read_matrices(
-    data_dir: Path, session: str | None, wanted: set[str]
-) -> tuple[dict[str, FloatArray], pd.DataFrame]:
+@dataclass(frozen=True)
+class Matrices:
+    """Fisher's z of each pair of the regions that most people have."""
+
+    by_person: dict[str, FloatArray]
+    """(n, n) by participant."""
+    regions: pd.DataFrame
+    """``region, network, x, y, z, source`` of the rows."""
+    others: str = ''
+    """Who has other regions and is left out, in a sentence; empty where all have the same."""
+
+
+def read_matrices(data_dir: Path, session: str | None, wanted: set[str]) -> Matrices:
     """Read Fisher's z of each pair of Seitzman's regions, one matrix for each person.
+
+    Regions of one name need not be one place: Schaefer's ``LH_Vis_1`` is another parcel with 100
+    than with 200 parcels. So people count together whose tables of regions are the same.
 
     Parameters
     ----------
@@ -85,28 +109,21 @@ def read_matrices(
         Session that is analysed, with its prefix; None takes the first of each person.
     wanted : set of str
         Participants.
-
-    Returns
-    -------
-    matrices : dict of str to (n, n) ndarray
-        By participant.
-    regions : DataFrame
-        ``region, network, x, y, z`` of the rows.
     """
-    ledger, matrices = Ledger(data_dir), {}
-    regions = pd.DataFrame(columns=['region', 'network', 'x', 'y', 'z'])
-    found = sorted(find_outputs('func_matrix', data_dir), key=lambda f: rest_first(f.path.name))
-    for item in found:
+    ledger = Ledger(data_dir)
+    beside = {_run_of(item): item.path for item in find_outputs('func_regions', data_dir)}
+    found: dict[str, tuple[FloatArray, pd.DataFrame]] = {}
+    items = sorted(find_outputs('func_matrix', data_dir), key=lambda f: rest_first(f.path.name))
+    for item in items:
         who = f'sub-{item.entities["subject"]}'
         visit = item.entities.get('session')
         other = session is not None and visit is not None and f'ses-{visit}' != session
         # one matrix a person, rest before task: a mean over both would be of two states
-        if who in matrices or who not in wanted or other:
+        if who in found or who not in wanted or other:
             continue
         try:
             table = read_tsv(ledger.intact(item.path))
-            if regions.empty:
-                regions = _regions_beside(item, data_dir)
+            regions = _regions(beside.get(_run_of(item)))
             own = table.set_index('Node').loc[regions['region'], regions['region']]
             r = own.apply(pd.to_numeric, errors='coerce').to_numpy(dtype=float)
         except (BidsAccError, KeyError) as error:
@@ -114,20 +131,54 @@ def read_matrices(
             continue
         # the diagonal, and regions that are copies, are infinite on Fisher's scale
         inside = np.abs(r) < 1 - 1e-6
-        matrices[who] = np.where(inside, np.arctanh(np.where(inside, r, 0.0)), np.nan)
-    return matrices, regions
+        z = np.where(inside, np.arctanh(np.where(inside, r, 0.0)), np.nan)
+        found[who] = (z, regions)
+    return _of_most(found)
 
 
-def _regions_beside(item: FoundOutput, data_dir: Path) -> pd.DataFrame:
+def _of_most(found: Mapping[str, tuple[FloatArray, pd.DataFrame]]) -> Matrices:
+    """Keep the people whose regions most have."""
+    sets: dict[str, list[str]] = {}
+    for who in sorted(found):
+        sets.setdefault(found[who][1].to_csv(float_format='%.1f'), []).append(who)
+    if not sets:
+        return Matrices({}, pd.DataFrame(columns=list(REGION_COLUMNS)))
+    kept, *others = sorted(sets.values(), key=lambda people: (-len(people), people))
+    regions = found[kept[0]][1]
+    said = ''
+    if others:
+        gone = sorted(who for people in others for who in people)
+        named = ', '.join(gone[:MOST_NAMED]) + (' ...' if len(gone) > MOST_NAMED else '')
+        sources = ', '.join(sorted({_source(found[people[0]][1]) for people in others}))
+        noun = 'person' if len(gone) == 1 else 'people'
+        said = (
+            f'Function: the connectivity of {len(gone)} {noun} ({named}) is of other regions '
+            f'({sources}) than that of the {len(kept)} others ({_source(regions)}), and is left '
+            'out of its relation to motion and of the differences by network: measure all with '
+            'the same atlas.'
+        )
+    return Matrices({who: found[who][0] for who in kept}, regions, said)
+
+
+def _source(regions: pd.DataFrame) -> str:
+    """Say where regions come from."""
+    named = sorted(set(regions['source'].dropna().astype(str)))
+    return f'{len(regions)} regions of {", ".join(named)}' if named else f'{len(regions)} regions'
+
+
+def _run_of(item: FoundOutput) -> tuple[str, ...]:
+    """Return what names the matrix and the regions of one run alike."""
+    return tuple(item.entities.get(name, '') for name in ('subject', 'session', *TOGETHER))
+
+
+def _regions(path: Path | None) -> pd.DataFrame:
     """Read the regions of a matrix that belong to a network."""
-    same = {k: v for k, v in item.entities.items() if k in ('subject', 'session', 'task')}
-    beside = find_outputs('func_regions', data_dir, **same)
-    if not beside:
+    if path is None:
         raise KeyError('its table of regions (desc-regions_bold.tsv)')
-    table = read_tsv(beside[0].path)
+    table = read_tsv(path)
     kind = 'seitzman' if (table['kind'] == 'seitzman').any() else 'atlas'
     own = table[table['kind'] == kind].reset_index(drop=True)
-    return own[['region', 'network', 'x', 'y', 'z']]
+    return own.reindex(columns=list(REGION_COLUMNS))
 
 
 def _relate(

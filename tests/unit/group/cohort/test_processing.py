@@ -12,6 +12,7 @@ from bids_acc.group.cohort.processing import (
     brain_facts,
     diffusion_facts,
     function_facts,
+    mixed_function,
     mixed_versions,
     processing_paragraphs,
     spectrum_facts,
@@ -50,6 +51,17 @@ def test_people_of_several_versions_are_said_also_through_links(tmp_path):
         'bids_acc-a (2), bids_acc-b (1).'
     )
     assert list(mixed_versions(tmp_path / 'one', everybody)) == []
+
+
+def test_bold_that_was_treated_in_several_ways_is_said(tmp_path):
+    same = {'PreparedBy': 'built-in', 'Band': [0.01, 0.1],
+            'SpatialReference': {'VolumeReference': 'T1w'}}  # fmt: skip
+    for who, strategy in (('01', 'compcor'), ('02', 'compcor'), ('03', '36p'), ('09', 'simple')):
+        name = f'sub-{who}_task-rest_desc-qualitycontrol_bold'
+        write(tmp_path / f'sub-{who}' / 'func', name, {**same, 'Confounds': strategy})
+    said = mixed_function(tmp_path, [('sub-01', None), ('sub-02', None), ('sub-03', None)])
+    assert 'brackets): confounds: strategy compcor (2), strategy 36p (1). A' in said
+    assert not mixed_function(tmp_path, [('sub-01', None), ('sub-02', None)])
 
 
 def test_ways_are_counted_where_sessions_differ_and_others_do_not_count(tmp_path):

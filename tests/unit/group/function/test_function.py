@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -95,10 +96,23 @@ def test_markers_and_parcels_are_regions_of_the_table_of_measures(cohort):
 
 
 def test_matrices_of_those_who_are_wanted(cohort):
-    matrices, regions = read_matrices(cohort[0], None, {'sub-002', 'sub-003'})
+    found = read_matrices(cohort[0], None, {'sub-002', 'sub-003'})
+    matrices, regions = found.by_person, found.regions
+    assert not found.others
     assert sorted(matrices) == ['sub-002', 'sub-003']
     assert matrices['sub-002'].shape == (len(regions),) * 2
     assert np.isnan(np.diag(matrices['sub-002'])).all()
+
+
+def test_people_with_other_regions_of_the_same_names_are_left_out(cohort, tmp_path):
+    """Schaefer's parcels are called alike whatever their number."""
+    root = shutil.copytree(cohort[0], tmp_path / 'out')
+    path = find_outputs('func_regions', root, subject='001')[0].path
+    table = pd.read_csv(path, sep='\t').assign(kind='atlas', source='4S256Parcels')
+    table.to_csv(path, sep='\t', index=False, na_rep='n/a')
+    found = read_matrices(root, None, {'sub-001', 'sub-002', 'sub-003'})
+    assert sorted(found.by_person) == ['sub-002', 'sub-003']
+    assert 'of 1 person (sub-001) is of other regions (30 regions of 4S256Parcels)' in found.others
 
 
 def test_rows_of_function_only_where_there_is_some(cohort, tmp_path):
