@@ -261,7 +261,7 @@ def _images(folder: Path) -> list[Path]:
 def _other_series(folder: Path, source: str) -> list[str]:
     """Say what a folder without series that are read holds in place of them."""
     kinds = {
-        '*_bold.dtseries.nii': 'CIFTI',
+        '*.dtseries.nii': 'CIFTI (dtseries)',
         '*_desc-optcom*_bold.nii*': "tedana's optimal combination without fMRIPrep's names",
         '*_desc-denoised*_bold.*': 'denoised already (XCP-D, tedana)',
         '*_desc-residual*_bold.*': "denoised already (XCP-D's first versions)",
@@ -277,6 +277,8 @@ def _other_series(folder: Path, source: str) -> list[str]:
         f'not used: {folder} of {source} holds series as {" and ".join(there)}, no '
         f'desc-preproc_bold: run fMRIPrep with --output-spaces {SPACES[0]} {SPACES[1]}'
     )
+    if kinds['*.dtseries.nii'] in there:
+        text += ', or give what XCP-D makes of the CIFTI files (-d xcpd=DIR)'
     return [text]
 
 

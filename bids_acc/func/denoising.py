@@ -436,12 +436,17 @@ def _with_one_name(confounds: Confounds) -> tuple[pd.DataFrame, dict[str, Any]]:
     nilearn counts the components instead of reading their names, so that it misses those behind
     one that is not there.
     """
-    groups = components_of(confounds)
-    names = [name for one in groups.values() for name in one]
-    new = {name: f'a_comp_cor_{number:02d}' for number, name in enumerate(names)}
+    groups, new = components_of(confounds), _new_names(confounds)
+    names = list(new)
     about = {new[name]: {'Mask': mask} for mask, one in groups.items() for name in one}
     others = [name for name in confounds.table if '_comp_cor_' not in str(name)]
     return confounds.table[[*others, *names]].rename(columns=new), about
+
+
+def _new_names(confounds: Confounds) -> dict[str, str]:
+    """Return the name under which nilearn is given each component."""
+    names = [name for one in components_of(confounds).values() for name in one]
+    return {name: f'a_comp_cor_{number:02d}' for number, name in enumerate(names)}
 
 
 def _complete(confounds: Confounds, chosen: pd.DataFrame) -> pd.DataFrame:
@@ -451,8 +456,9 @@ def _complete(confounds: Confounds, chosen: pd.DataFrame) -> pd.DataFrame:
     if gaps.to_numpy().any():
         column = str(gaps.columns[gaps.any()][0])
         row = int(np.flatnonzero(gaps[column])[0]) + 1
+        own = {new: name for name, new in _new_names(confounds).items()}
         raise InputDataError(
-            f'{confounds.path}: {column} has no value in row {row} (dummy volumes not counted); '
+            f'{confounds.path}: {own.get(column, column)} has no value in row {row} (dummy volumes not counted); '
             'run fMRIPrep again, or choose another --func-strategy.'
         )
     return table

@@ -94,6 +94,8 @@ def test_nothing_there_is_no_error(tmp_path, raw):
 @pytest.mark.parametrize(
     ('name', 'words'),
     [('space-fsLR_den-91k_bold.dtseries.nii', 'as CIFTI'),
+     ('space-fsLR_den-91k_bold.dtseries.nii', '-d xcpd=DIR'),
+     ('bold_desc-filtered_timeseries.dtseries.nii', 'as CIFTI'),
      ('desc-optcom_bold.nii.gz', 'optimal combination'),
      ('desc-denoised_bold.nii.gz', 'denoised already'),
      ('desc-coreg_boldref.nii.gz', '--level minimal')],

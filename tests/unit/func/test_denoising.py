@@ -106,6 +106,17 @@ def test_a_gap_is_refused_with_its_place(rng, tmp_path):
         denoising.choose_regressors(_confounds(table, tmp_path), 'compcor')
 
 
+def test_a_gap_in_a_component_is_told_by_its_name_in_the_table(rng, tmp_path):
+    """fMRIPrep 21 and later call those of white matter w_comp_cor_00 ..."""
+    old = _confounds(confound_table(rng, 60), tmp_path)
+    new = {f'a_comp_cor_{n + 10}': f'w_comp_cor_{n:02d}' for n in range(10)}
+    about = {new.get(name, name): value for name, value in old.sidecar.items()}
+    table = old.table.rename(columns=new)
+    table.loc[4, 'w_comp_cor_02'] = np.nan
+    with pytest.raises(InputDataError, match=r': w_comp_cor_02 has no value in row 5'):
+        denoising.choose_regressors(denoising.Confounds(table, about, old.path), 'compcor')
+
+
 def test_missing_columns_are_named_with_a_remedy(rng, tmp_path):
     table = confound_table(rng, 60).drop(columns=['csf'])
     with pytest.raises(InputDataError, match=r'simple needs columns that are not there \(csf\)'):
