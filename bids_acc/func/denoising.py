@@ -456,9 +456,9 @@ def _complete(confounds: Confounds, chosen: pd.DataFrame) -> pd.DataFrame:
     if gaps.to_numpy().any():
         column = str(gaps.columns[gaps.any()][0])
         row = int(np.flatnonzero(gaps[column])[0]) + 1
-        own = {new: name for name, new in _new_names(confounds).items()}
+        own = {new: name for name, new in _new_names(confounds).items()}.get(column, column)
         raise InputDataError(
-            f'{confounds.path}: {own.get(column, column)} has no value in row {row} (dummy volumes not counted); '
+            f'{confounds.path}: {own} has no value in row {row} (dummy volumes not counted); '
             'run fMRIPrep again, or choose another --func-strategy.'
         )
     return table

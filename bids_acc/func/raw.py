@@ -29,6 +29,9 @@ MIN_VOLUMES = 40
 MIN_SECONDS = 120.0
 """A shorter series tells nothing of fluctuations of .01 Hz: own convention."""
 
+MOST_LACKING = 0.25
+"""Share of slices without a value from which a volume is a part of one: the scanner's own
+correction of motion empties one or two at an edge (own convention)."""
 CHECKED_VOLUMES = 50
 """Volumes at the start among which those before the steady state are looked for."""
 LARGE = 0.1
@@ -292,6 +295,34 @@ def check_signal(data: npt.ArrayLike, where: str) -> None:
         raise InputDataError(
             f'{where}: volume {", ".join(empty[:3])}{" ..." * (len(empty) > 3)} holds zeros or no '
             'finite value; convert the series again, or end it before.'
+        )
+
+
+def check_slices(data: Volume, where: str) -> None:
+    """Refuse a series of which a volume is a part only, as an aborted scan leaves its last one.
+
+    Parameters
+    ----------
+    data : (i, j, n_slices, n_volumes) ndarray
+    where : str
+        File, for the message.
+
+    Raises
+    ------
+    InputDataError
+        If a volume lacks more than `MOST_LACKING` of the slices that most volumes have.
+    """
+    there = np.stack(
+        [_without_gaps(data[..., n]).any(axis=(0, 1)) for n in range(data.shape[3])], axis=1
+    )
+    usual = there.mean(axis=1) > 0.5
+    lacking = (usual[:, None] & ~there).sum(axis=0)
+    partial = np.flatnonzero(lacking > MOST_LACKING * usual.sum())
+    if partial.size:
+        raise InputDataError(
+            f'{where}: volume {partial[0] + 1} has zeros in {lacking[partial[0]]} of the '
+            f'{usual.sum()} slices that others have, as an aborted scan leaves it; convert the '
+            'series again, or end it before.'
         )
 
 

@@ -121,6 +121,7 @@ def check_run(echoes: list[SingleArray], sidecars: Sequence[Metadata], where: st
     raw.check_echoes([e.shape for e in echoes], [s.get('EchoTime') for s in sidecars], where)
     for echo in echoes:
         raw.check_signal(echo, where)
+        raw.check_slices(echo, where)
 
 
 class _EstimateMotionInputSpec(BaseInterfaceInputSpec):

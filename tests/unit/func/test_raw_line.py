@@ -14,7 +14,13 @@ from bids_acc.exceptions import InputDataError, MetadataError
 from bids_acc.func import confounds as noise
 from bids_acc.func.echoes import combine_echoes, t2star, usable_echoes
 from bids_acc.func.motion import estimate_motion, rigid_matrix, rigid_parameters
-from bids_acc.func.raw import check_length, check_repetition_time, check_signal, count_dummies
+from bids_acc.func.raw import (
+    check_length,
+    check_repetition_time,
+    check_signal,
+    check_slices,
+    count_dummies,
+)
 from bids_acc.func.slice_timing import correct_slice_timing, reference_time, slice_times
 from bids_acc.images.affines import apply_matrix, voxel_centres
 from bids_acc.images.motion import framewise_displacement
@@ -143,6 +149,16 @@ def test_empty_volumes_are_named(rng, value):
         check_signal(series, 'x')
     series[..., [2, 4]] = 1.0  # a flat volume is one
     check_signal(series, 'x')
+
+
+def test_a_volume_of_an_aborted_scan_is_refused(rng):
+    series = rng.uniform(100, 200, (4, 4, 12, 50)).astype('f4')
+    series[:, :, 0] = 0  # a slice that no volume has
+    series[:, :, -2:, 20] = 0  # edges that the scanner emptied when it moved the volume
+    check_slices(series, 'x')
+    series[:, :, 6:, -1] = np.nan
+    with pytest.raises(InputDataError, match=r'volume 50 has zeros in 6 of the 11 slices'):
+        check_slices(series, 'x')
 
 
 def test_no_volume_of_a_steady_series_is_dropped(rng):
