@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ import numpy.typing as npt
 
 from bids_acc.images.affines import apply_matrix, centre_of_mass, voxel_centres
 from bids_acc.images.ants_bridge import itk_session, read_matrix, to_ants, write_matrix
+from bids_acc.images.files import read_image
 from bids_acc.images.resampling import sample
-from bids_acc.typing import FloatArray
+from bids_acc.typing import BoolArray, FloatArray, Volume
 
 
 def rigid(
@@ -217,3 +219,73 @@ def moved_overlap(
              for a in (affine, brain_affine)]  # fmt: skip
     volumes = np.asarray(mask).sum() * sizes[0] + np.asarray(brain).sum() * sizes[1]
     return float(2 * inside * sizes[0] / volumes)
+
+
+@dataclass(frozen=True)
+class BrainPair:
+    """Image of any contrast and T1w image of the same person, each with its brain."""
+
+    image: Volume
+    """(i, j, k) reference image of a series."""
+    affine: FloatArray
+    """(4, 4) of its grid."""
+    mask: BoolArray
+    """(i, j, k) brain in it."""
+    t1w: Volume
+    """(i, j, k) T1w image."""
+    t1w_affine: FloatArray
+    """(4, 4) of its grid."""
+    brain: BoolArray
+    """(i, j, k) brain in it."""
+
+    @classmethod
+    def read(cls, image: str, mask: str, t1w: str, t1w_mask: str) -> BrainPair:
+        """Read both images and both masks.
+
+        Parameters
+        ----------
+        image, mask, t1w, t1w_mask : str
+            Files; each mask on the grid of its image.
+
+        Returns
+        -------
+        BrainPair
+        """
+        data, affine = read_image(image)
+        anatomy, t1w_affine = read_image(t1w)
+        inside, brain = (read_image(path)[0] > 0 for path in (mask, t1w_mask))
+        return cls(data, affine, inside, anatomy, t1w_affine, brain)
+
+    def align(self, seed: int) -> FloatArray:
+        """Align the brains rigidly.
+
+        Parameters
+        ----------
+        seed : int
+            Of the random sampling.
+
+        Returns
+        -------
+        (4, 4) ndarray
+            Affine matrix, image to T1w.
+        """
+        # without skull and scalp, which differ between contrasts and move with eyes and jaw
+        return align_brains(
+            np.where(self.mask, self.image, 0), self.affine,
+            np.where(self.brain, self.t1w, 0), self.t1w_affine,
+            masks=(self.mask, self.brain), seed=seed,
+        )  # fmt: skip
+
+    def overlap(self, matrix: npt.ArrayLike) -> float:
+        """Return the overlap (Dice) of both brains after an alignment.
+
+        Parameters
+        ----------
+        matrix : (4, 4) array_like
+            Affine matrix, image to T1w.
+
+        Returns
+        -------
+        float
+        """
+        return moved_overlap(self.mask, self.affine, self.brain, self.t1w_affine, matrix)

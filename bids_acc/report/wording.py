@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
@@ -252,11 +252,43 @@ def effect_words(row: pd.Series) -> str:
     def write(number: float) -> str:
         return digits_words(number) if kind in IN_UNITS else number_words(number)
 
+    return f'{effect_name(kind)} {with_interval(row, write)}'
+
+
+def effect_name(kind: str) -> str:
+    """Return the name of an effect size as papers write it.
+
+    Parameters
+    ----------
+    kind : str
+        Cell of the column ``effect_name``.
+
+    Returns
+    -------
+    str
+        The word ``effect`` for a measure without a name.
+    """
+    return EFFECT_NAMES.get(kind, kind.replace('_', ' ')) or 'effect'
+
+
+def with_interval(row: pd.Series, write: Callable[[float], str]) -> str:
+    """Write an effect and, where both limits are known, its interval.
+
+    Parameters
+    ----------
+    row : Series
+        Of a table of results; ``effect``, ``ci_low`` and ``ci_high`` are read.
+    write : callable
+        How a number is written.
+
+    Returns
+    -------
+    str
+    """
     interval = ''
     if pd.notna(row.get('ci_low')) and pd.notna(row.get('ci_high')):
         interval = f' [{write(row["ci_low"])}, {write(row["ci_high"])}]'
-    name = EFFECT_NAMES.get(kind, kind.replace('_', ' ')) or 'effect'
-    return f'{name} {write(row["effect"])}{interval}'
+    return f'{write(row["effect"])}{interval}'
 
 
 def four_digits(number: float) -> str:

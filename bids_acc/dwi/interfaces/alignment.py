@@ -44,24 +44,19 @@ class Coregister(SimpleInterface):
     output_spec = _CoregisterOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        reference, affine = files.read_image(self.inputs.reference)
-        mask = files.read_image(self.inputs.mask)[0] > 0
-        t1w, t1w_affine = files.read_image(self.inputs.t1w)
-        brain = files.read_image(self.inputs.t1w_mask)[0] > 0
-        towards_t1w = registration.align_brains(
-            np.where(mask, reference, 0), affine, np.where(brain, t1w, 0), t1w_affine,
-            masks=(mask, brain), seed=self.inputs.seed,
-        )  # fmt: skip
+        given = self.inputs
+        pair = registration.BrainPair.read(given.reference, given.mask, given.t1w, given.t1w_mask)
+        towards_t1w = pair.align(given.seed)
         matrix = np.linalg.inv(towards_t1w)
         path = Path(runtime.cwd) / 'dwi_from_t1w.npy'
         np.save(path, matrix)
         itk = Path(runtime.cwd) / 'dwi_to_t1w.txt'
         write_matrix(matrix, itk)
-        overlap = registration.moved_overlap(mask, affine, brain, t1w_affine, towards_t1w)
-        there = sample(t1w, t1w_affine, apply_matrix(towards_t1w, voxel_centres(mask, affine)))
+        points = apply_matrix(towards_t1w, voxel_centres(pair.mask, pair.affine))
+        there = sample(pair.t1w, pair.t1w_affine, points)
         self._results['report'] = {
-            'coreg_dice': overlap,
-            'coreg_nmi': normalised_mutual_information(reference[mask], there),
+            'coreg_dice': pair.overlap(towards_t1w),
+            'coreg_nmi': normalised_mutual_information(pair.image[pair.mask], there),
         }
         self._results['transform'], self._results['itk_transform'] = str(path), str(itk)
         return runtime

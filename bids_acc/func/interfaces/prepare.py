@@ -293,18 +293,11 @@ class CoregisterBold(SimpleInterface):
     output_spec = _CoregisterOutputSpec
 
     def _run_interface(self, runtime: Bunch) -> Bunch:
-        reference, affine = files.read_image(self.inputs.reference)
-        mask = files.read_image(self.inputs.mask)[0] > 0
-        t1w, t1w_affine = files.read_image(self.inputs.t1w)
-        brain = files.read_image(self.inputs.t1w_mask)[0] > 0
-        towards = registration.align_brains(
-            np.where(mask, reference, 0), affine, np.where(brain, t1w, 0), t1w_affine,
-            masks=(mask, brain), seed=self.inputs.seed,
-        )  # fmt: skip
+        given = self.inputs
+        pair = registration.BrainPair.read(given.reference, given.mask, given.t1w, given.t1w_mask)
+        towards_t1w = pair.align(given.seed)
         path = Path(runtime.cwd) / 'bold_from_t1w.npy'
-        np.save(path, np.linalg.inv(towards))
+        np.save(path, np.linalg.inv(towards_t1w))
         self._results['transform'] = str(path)
-        self._results['report'] = {
-            'coreg_dice': registration.moved_overlap(mask, affine, brain, t1w_affine, towards)
-        }
+        self._results['report'] = {'coreg_dice': pair.overlap(towards_t1w)}
         return runtime

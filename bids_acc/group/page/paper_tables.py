@@ -22,13 +22,14 @@ from bids_acc.report.findings import HEADLINES, main_rows
 from bids_acc.report.group_page import by_group
 from bids_acc.report.plain_words import spelled_out
 from bids_acc.report.wording import (
-    EFFECT_NAMES,
     IN_UNITS,
     digits_words,
+    effect_name,
     number_words,
     response_words,
     tested,
     text_of,
+    with_interval,
 )
 from bids_acc.tables.cells import as_text
 
@@ -182,11 +183,7 @@ def apa_effect(row: pd.Series) -> str:
             return without_zero(number)
         return digits_words(number) if kind in IN_UNITS else number_words(number)
 
-    interval = ''
-    if pd.notna(row.get('ci_low')) and pd.notna(row.get('ci_high')):
-        interval = f' [{write(row["ci_low"])}, {write(row["ci_high"])}]'
-    name = EFFECT_NAMES.get(kind, kind.replace('_', ' ')) or 'effect'
-    return f'{name} = {write(row["effect"])}{interval}'
+    return f'{effect_name(kind)} = {with_interval(row, write)}'
 
 
 def paper_tables(
