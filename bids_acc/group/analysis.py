@@ -106,6 +106,7 @@ from bids_acc.group.statistics.study.sessions import (
     VisitOrder,
     at_first_visit,
     baseline_first,
+    dates_against,
     unshared_sessions,
     visit_order,
 )
@@ -269,8 +270,12 @@ def _measure(run: GroupRun, work_dir: Path | None, progress: ProgressCallback | 
     visits = _visits(run)
     if len(visits.order) > 1:
         run.note(visits.reason)
-    if text := unshared_sessions(run.cohort.participants, visits):
-        run.note(text)
+    for text in (
+        unshared_sessions(run.cohort.participants, visits),
+        dates_against(run.cohort.participants, visits),
+    ):
+        if text:
+            run.note(text)
     for text in mixed_versions(run.data_dir, sessions_of(run.cohort)):
         run.note(text)
     if text := mixed_function(run.data_dir, sessions_of(run.cohort)):

@@ -36,6 +36,7 @@ from bids_acc.group.statistics.analyses.longitudinal_rows import (
     followed_levels,
     levels_of,
     mixed_terms,
+    shared_visits,
     why_incomplete,
 )
 from bids_acc.group.statistics.analyses.modelling import FittedModel, Sample
@@ -231,6 +232,7 @@ def _mixed(visits: Visits, change: pd.DataFrame) -> Iterator[Row]:
     """Yield normality of the residuals, and of significant terms what any one person changes."""
     name, response = visits.measure.name, visits.response
     frame, _ = followed_levels(visits.frame, response)
+    frame, _ = shared_visits(frame, name, response)
     terms = mixed_terms(frame, response, visits.covariates)
     parts = dict.fromkeys(part for term in terms for part in term.split(':'))
     data = frame[['participant_id', *parts, name]].dropna().reset_index(drop=True)

@@ -288,6 +288,8 @@ def _mixed_rows(
     covariates = change_covariates(study, frame, response)
     # before the model: a group without later visits has no change to estimate
     frame, once = followed_levels(frame, response)
+    frame, empty = shared_visits(frame, measure.name, response)
+    said = '; '.join(filter(None, [once, empty]))
     terms = mixed_terms(frame, response, covariates)
     try:
         fit, results = mixed_model(frame, measure.name, terms, group=response)
@@ -299,7 +301,7 @@ def _mixed_rows(
     rows = [
         row_of(result, measure, analysis='mixed model', cohort=cohort, covariates=covariates,
                note='; '.join(
-                   filter(None, [smallest_difference(result, study.model.alpha), once])),
+                   filter(None, [smallest_difference(result, study.model.alpha), said])),
                family='' if result.term in covariates else f'change mixed {result.term}',
                excluded=lost)
         for result in results
@@ -409,6 +411,33 @@ def followed_levels(frame: pd.DataFrame, response: str) -> tuple[pd.DataFrame, s
         return frame, ''
     kept = frame[frame[response].astype(str).isin(later)]
     return kept, f'without {", ".join(once)}, measured once'
+
+
+def shared_visits(frame: pd.DataFrame, measure: str, response: str) -> tuple[pd.DataFrame, str]:
+    """Leave out visits at which a group has no value: one such cell would end the whole model.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Visits of the groups that were followed.
+    measure, response : str
+        Columns of the values and of the groups.
+
+    Returns
+    -------
+    frame : DataFrame
+        All rows where fewer than two visits would be left.
+    note : str
+        Names the visits; empty where none were left out.
+    """
+    have = frame[frame[measure].notna() & frame[response].notna()]
+    counts = pd.crosstab(have['session_id'].astype(str), have[response].astype(str))
+    empty = [v for v in level_order(have['session_id']) if (counts.loc[v] == 0).any()]
+    # a second baseline of one person, or the last visits of an arm that went on alone
+    if not empty or len(counts) - len(empty) < 2:
+        return frame, ''
+    kept = frame[~frame['session_id'].astype(str).isin(empty)]
+    return kept, f'without {", ".join(empty)}, where a group has no value'
 
 
 def smallest_difference(result: TestResult, alpha: float) -> str:

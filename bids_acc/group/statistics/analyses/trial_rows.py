@@ -71,6 +71,8 @@ def trials(
     first, later = session_roles(study)
     visits = [first, *later]
     wide = study.wide[study.wide['session_id'].isin(visits)]
+    visits = attended(study, wide, visits)
+    wide = wide[wide['session_id'].isin(visits)]
     measures = chosen_measures(study, study.model.content['Sessions']['Measures'])
     rows: list[Row] = []
     for cohort, frame in study.cohorts(wide):
@@ -127,6 +129,30 @@ def seen(study: Study, frame: pd.DataFrame) -> pd.Series:
     return frame[names].notna().any(axis=1) | failed
 
 
+def attended(study: Study, frame: pd.DataFrame, visits: Sequence[str]) -> list[str]:
+    """Return the visits that more than one person made.
+
+    Parameters
+    ----------
+    study : Study
+        Tells which visits took place.
+    frame : DataFrame
+        Visits of everybody.
+    visits : sequence of str
+        Sessions in the order of time.
+
+    Returns
+    -------
+    list of str
+        A visit of one person, such as a repeated baseline, is one that nobody else has missed;
+        all of ``visits`` where fewer than two would be left.
+    """
+    there = frame[seen(study, frame)]
+    people = there.groupby('session_id', observed=True)['participant_id'].nunique()
+    several = [visit for visit in visits if people.get(visit, 0) > 1]
+    return several if len(several) > 1 else list(visits)
+
+
 def dropouts(study: Study) -> pd.DataFrame:
     """Name who lacks a later visit.
 
@@ -146,6 +172,8 @@ def dropouts(study: Study) -> pd.DataFrame:
     first, later = session_roles(study)
     visits = [first, *later]
     frame = study.wide[study.wide['session_id'].isin(visits)]
+    visits = attended(study, frame, visits)
+    frame = frame[frame['session_id'].isin(visits)]
     rows = []
     for cohort, part in study.cohorts(frame):
         arms = followed(study, part, visits)
@@ -221,9 +249,11 @@ def _rates(study: Study, cohort: str, frame: pd.DataFrame, visits: Sequence[str]
     arms = followed(study, frame, visits)
     people = frame[frame['group'].isin(arms)].drop_duplicates('participant_id')
     wanted = study.model.content['Sessions']['Improvement']
-    complete = _complete(study, frame, visits)
-    gone = people.assign(event=~people['participant_id'].isin(complete))
-    yield from _rate_rows(study, cohort, gone, arms, 'dropout rate', 'not seen at every visit')
+    there = frame[seen(study, frame)]
+    # who missed a visit and came back has not dropped out
+    last = set(there.loc[there['session_id'] == visits[-1], 'participant_id'])
+    gone = people.assign(event=~people['participant_id'].isin(last))
+    yield from _rate_rows(study, cohort, gone, arms, 'dropout rate', 'not seen at the last visit')
     if wanted is None:
         return
     score = wanted['Score']
@@ -379,10 +409,16 @@ def _crossover(
         wide = given.pivot_table(index='participant_id', columns='session_id',
                                  values=measure.name, observed=True)  # fmt: skip
         order = given[given['session_id'] == periods[0]].set_index('participant_id')[column]
+        treatments = given.drop_duplicates(['participant_id', column])['participant_id']
+        both = treatments.value_counts() > 1
         # both periods: one alone holds the person's level, which is what the design takes out
         own = wide.reindex(columns=periods).dropna().join(order.astype(str).rename('order'))
         own = own.dropna()
         excluded = why_incomplete(study, given, [measure.name], periods)
+        # who had one treatment twice is in neither order
+        crossed = both.reindex(own.index).eq(True)
+        excluded |= {'one treatment in both periods': int((~crossed).sum())}
+        own = own[crossed]
         try:
             found = crossover(own[periods[0]].to_numpy(), own[periods[1]].to_numpy(),
                               own['order'].to_numpy(), (names[0], names[1]))  # fmt: skip

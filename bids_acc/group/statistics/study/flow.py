@@ -10,6 +10,9 @@ import pandas as pd
 from bids_acc.group.statistics.study.data import Measure, Study
 from bids_acc.group.statistics.study.sessions import visit_order
 
+NO_BASELINE = 'no baseline session'
+"""Why people take part in analyses of change only."""
+
 
 def participant_flow(study: Study) -> pd.DataFrame:
     """Count who is in which group of which cohort and who has which data.
@@ -29,7 +32,7 @@ def participant_flow(study: Study) -> pd.DataFrame:
     failed = study.gate_failed.reindex(base.index)
     no_baseline = study.wide['participant_id'].nunique() - len(base)
     first = visit_order(study.wide, study.model.sessions).baseline
-    reasons = {**study.not_in_groups, f'no baseline session, {first}': no_baseline}
+    reasons = {**study.not_in_groups, f'{NO_BASELINE}, {first}': no_baseline}
     rows: list[dict[str, Any]] = []
     for cohort, frame in study.cohorts():
         for level in study.group_levels(frame):
@@ -109,8 +112,15 @@ def flow_notes(flow: pd.DataFrame, levels: Sequence[str] = ()) -> list[str]:
     notes = []
     left_out = flow[flow['excluded'] != '']
     if len(left_out):
-        reasons = (f'{row.n_participants} ({row.excluded})' for row in left_out.itertuples())
-        notes.append(f'Left out of every comparison: {", ".join(reasons)}.')
+        late = left_out['excluded'].str.startswith(NO_BASELINE)
+        # who was seen later only still tells of change
+        for where, part in (
+            ('every comparison', left_out[~late]),
+            ('everything but change', left_out[late]),
+        ):
+            reasons = [f'{row.n_participants} ({row.excluded})' for row in part.itertuples()]
+            if reasons:
+                notes.append(f'Left out of {where}: {", ".join(reasons)}.')
     there = flow[flow['group'] != '']
     if absent := [level for level in levels if level not in set(there['group'])]:
         notes.append(f'Nobody is in {", ".join(absent)}, which the model file names as groups.')

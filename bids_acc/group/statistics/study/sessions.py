@@ -127,6 +127,53 @@ def unshared_sessions(frame: pd.DataFrame, visits: VisitOrder) -> str:
     return ''
 
 
+def dates_against(frame: pd.DataFrame, visits: VisitOrder) -> str:
+    """Name people whose own dates put their visits into another order than that of all.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row for each participant and session, perhaps with ``acq_time``.
+    visits : VisitOrder
+        From `visit_order`.
+
+    Returns
+    -------
+    str
+        Empty where all dates agree, or there are none.
+
+    Examples
+    --------
+    >>> people = pd.DataFrame(
+    ...     {
+    ...         'participant_id': ['sub-1', 'sub-1'],
+    ...         'session_id': ['ses-1', 'ses-2'],
+    ...         'acq_time': ['2020-03-01', '2020-01-01'],
+    ...     }
+    ... )
+    >>> dates_against(people, VisitOrder(('ses-1', 'ses-2'), 'ses-1', ''))[:63]
+    'acq_time puts the visits of 1 of 1 participants with dates into'
+    """
+    if 'acq_time' not in frame or len(visits.order) < 2:
+        return ''
+    place = {label: i for i, label in enumerate(visits.order)}
+    known = pd.DataFrame({'who': frame['participant_id'], 'time': _times(frame['acq_time']),
+                          'place': frame['session_id'].map(place)}).dropna()  # fmt: skip
+    known = known.sort_values(['who', 'place'], kind='stable')
+    several = known[known.groupby('who')['time'].transform('size') > 1]
+    by_person = several.groupby('who')['time']
+    against = [str(who) for who, times in by_person if not times.is_monotonic_increasing]
+    if not against:
+        return ''
+    more = f' and {len(against) - 5} more' if len(against) > 5 else ''
+    return (
+        f'acq_time puts the visits of {len(against)} of {by_person.ngroups} participants with '
+        f'dates into another order than {", ".join(visits.order)} '
+        f'({", ".join(against[:5])}{more}): labels or dates may be exchanged there; the labels '
+        'are used as they stand.'
+    )
+
+
 def _labels(frame: pd.DataFrame) -> list[str]:
     """Return the session labels that occur."""
     if 'session_id' not in frame:

@@ -227,3 +227,49 @@ def test_time_of_every_session_is_needed(trial):
     found = analysed(trial, Time={'pre': 0, 'w2': 2, 'w9': 9})
     notes = ' '.join(found['trial']['note'])
     assert "no time is given for session 'ses-w8'" in notes
+
+
+def again(trial, person, visit, like):
+    """Return a trial in which one person has a further visit, written as another one of theirs."""
+    more = [
+        table[(table['participant_id'] == person) & (table['session_id'] == like)]
+        for table in trial
+    ]
+    both = zip(trial, more, strict=True)
+    return tuple(
+        pd.concat([table, own.assign(session_id=visit)], ignore_index=True) for table, own in both
+    )
+
+
+def test_a_second_baseline_of_one_person_ends_no_model_and_makes_no_dropouts(trial, tables):
+    more = again(trial, 'sub-20', 'ses-pre2', 'ses-pre')
+    twice = analysed(more, Order=['pre', 'pre2', 'w2', 'w8'], Time=TIME)
+    found = row(twice['change'], analysis='mixed model', term='session_id:group')
+    assert 'without ses-pre2, where a group has no value' in found['note']
+    before = row(tables['change'], analysis='mixed model', term='session_id:group')
+    assert found['value'] == pytest.approx(before['value'])
+    assert list(twice['dropouts']['participant_id']) == list(tables['dropouts']['participant_id'])
+    slopes = row(twice['trial'], analysis='slopes')
+    assert slopes['p_unc'] == row(tables['trial'], analysis='slopes')['p_unc']
+
+
+def test_who_missed_a_visit_and_came_back_has_not_dropped_out(trial):
+    spectra, people = trial
+    kept = [~((t['participant_id'] == 'sub-30') & (t['session_id'] == 'ses-w2')) for t in trial]
+    found = analysed((spectra[kept[0]], people[kept[1]]))
+    rate = row(found['trial'], analysis='dropout rate')
+    assert rate['description'] == 'drug: 4/25 (16 %); placebo: 4/25 (16 %)'
+    assert 'not seen at the last visit' in rate['method']
+    assert 'sub-30' in set(found['dropouts']['participant_id'])
+
+
+def test_one_treatment_in_both_periods_is_in_neither_order(trial):
+    spectra, people = trial
+    people = people[(people['arm'] != 'HC') & (people['session_id'] != 'ses-pre')]
+    swapped = (people['arm'] == 'drug') == (people['session_id'] == 'ses-w2')
+    people = people.assign(given=np.where(swapped, 'A', 'B'))
+    people.loc[people['participant_id'] == 'sub-20', 'given'] = 'A'
+    found = analysed((spectra, people), Order=['w2', 'w8'], Crossover={'Treatment': 'given'})
+    rate = row(found['trial'], analysis='crossover', term='treatment')
+    assert rate['n'] == 41
+    assert 'one treatment in both periods=1' in rate['excluded']
