@@ -23,6 +23,7 @@ from bids_acc.bids.images import (
 )
 from bids_acc.bids.index import fits
 from bids_acc.bids.inputs import BoldRun, FuncInputs, check_image, check_readable, open_image
+from bids_acc.bids.prepared_t1w import other_t1w
 from bids_acc.bids.sidecars import (
     LONG_NAMES,
     entities_of,
@@ -104,14 +105,18 @@ def find_bold(
         if not kept:
             unread.append(filtered_words(images, folder))
             continue
-        welcome = _welcome(space, has_anat, density)
+        elsewhere = _elsewhere(kept, root, subject, session, raw_root) if has_anat else ''
+        welcome = _welcome(space, has_anat and not elsewhere, density)
         chosen = _best_space(kept, welcome)
         if not chosen:
-            raise MissingInputError(_no_space(folder, kept, space, has_anat, density))
+            raise MissingInputError(_no_space(folder, kept, space, has_anat, density, elsewhere))
         inputs, notes = _judged(chosen, source, raw_root)
+        if elsewhere and space == 'auto':
+            alike = f'--func-space {_space_of(chosen[0])} measures all visits alike'
+            notes.insert(0, f'not taken in space T1w: {elsewhere}; {alike}')
         cifti = [path for path in sorted(folder.glob('[!.]*_bold.dtseries.nii'))
-                 if 'desc' not in entities_of(path) and chosen_by(path, wanted)]  # fmt: skip
-        others = _other_runs([*kept, *cifti], chosen)
+                 if 'desc' not in entities_of(path)]  # fmt: skip
+        others = _other_runs([*kept, *(path for path in cifti if chosen_by(path, wanted))], chosen)
         prepared = [run_of(entities_of(path)) for path in (*images, *cifti)]
         raw = raw_root.joinpath(*folder.relative_to(root).parts)
         others += _unprepared(raw, prepared, wanted, source)
@@ -119,6 +124,14 @@ def find_bold(
         notes += [f'not used: {text}' for text in others]
         return replace(inputs, left_out=left_out), [*notes, *unread]
     return None, unread
+
+
+def _elsewhere(
+    images: Sequence[Path], root: Path, subject: str, session: str | None, raw_root: Path
+) -> str:
+    """Say why series in space T1w do not lie on the session's T1w image."""
+    in_t1w = any(_space_of(path) == 'T1w' for path in images)
+    return other_t1w(root, subject, session, raw_root) if in_t1w else ''
 
 
 LEAVES_NONE = '--bids-filter-file: bold leaves none of '
@@ -321,7 +334,7 @@ def _best_space(images: Sequence[Path], welcome: Sequence[str]) -> list[Path]:
 
 
 def _no_space(
-    folder: Path, images: Sequence[Path], space: str, has_anat: bool, density: str
+    folder: Path, images: Sequence[Path], space: str, has_anat: bool, density: str, elsewhere: str
 ) -> str:
     """Say why none of the spaces that are there can be used."""
     there = sorted({_space_of(path) or 'the own grid of the series' for path in images})
@@ -329,6 +342,11 @@ def _no_space(
     hints = []
     if 'T1w' in there and not has_anat:
         hints.append('space T1w needs the T1w image of the session (--modalities anat func)')
+    if elsewhere:
+        hints.append(
+            f'space T1w is not the place of this T1w image ({elsewhere}): run fMRIPrep with '
+            f'--output-spaces {SPACES[1]}'
+        )
     if 'fsaverage5' in there and density != '10k':
         hints.append('fsaverage5 is for --density 10k')
     hints = hints or [f'run fMRIPrep with --output-spaces {SPACES[0]} {SPACES[1]}']

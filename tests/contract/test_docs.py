@@ -52,7 +52,7 @@ def test_named_flags_and_links_exist(page):
         '--rm', '--shm-size', '--array', '--parsable', '--signal', '--wrap', '--dependency',
         '--user', '--network', '--read-only', '--cap-drop', '--tmpfs', '--containall', '--bind',
         '--special', '--chmod', '--no-install-recommends', '--tag', '--to-scanner',
-        '--cifti-output', '--output-spaces',
+        '--cifti-output', '--output-spaces', '--longitudinal',
         '--env', '--format',  # of docker
         '--full', '--quick', '--out', '--eroded',  # of the benchmarks
     }  # fmt: skip

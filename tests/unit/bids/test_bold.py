@@ -377,6 +377,57 @@ def test_runs_whose_number_has_lost_its_zero(tmp_path, rng, raw):
     assert not any('raw only' in note for note in notes)
 
 
+def itk_text(path, degrees=0.0, shift=0.0, centre=10.0):
+    """Write a rotation about one axis as ITK does."""
+    turn = np.radians(degrees)
+    matrix = [np.cos(turn), -np.sin(turn), 0, np.sin(turn), np.cos(turn), 0, 0, 0, 1]
+    numbers = ' '.join(f'{v:.9g}' for v in (*matrix, shift, 0, 0))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        '#Insight Transform File V1.0\n#Transform 0\nTransform: AffineTransform_double_3_3\n'
+        f'Parameters: {numbers}\nFixedParameters: {centre} 0 0\n'
+    )
+
+
+@pytest.mark.parametrize(('degrees', 'shift'), [(3, 0), (0, 2.0)])
+def test_a_t1w_image_of_several_is_not_the_one_of_this_session(tmp_path, rng, raw, degrees, shift):
+    """Surfaces of the second visit do not lie in fMRIPrep's space T1w, which is the first's."""
+    for space in ('T1w', 'MNI152NLin2009cAsym'):
+        image = run(tmp_path, rng, space=space)
+    anat = tmp_path / 'fp' / 'sub-01' / 'anat'
+    xfm = anat / 'sub-01_from-orig_to-T1w_mode-image_xfm.txt'
+    itk_text(xfm)
+    assert find(tmp_path, raw, has_anat=True)[0].runs[0].space == 'T1w'
+    itk_text(xfm, degrees, shift)
+    inputs, notes = find(tmp_path, raw, has_anat=True)
+    assert inputs.runs[0].space == 'MNI152NLin2009cAsym'
+    assert notes[0].startswith(f'not taken in space T1w: {xfm.name} moves')
+    image.unlink()
+    with pytest.raises(MissingInputError, match='not the place of this T1w image'):
+        find(tmp_path, raw, has_anat=True)
+
+
+def test_a_t1w_image_of_several_sessions_needs_its_transform(tmp_path, rng, raw):
+    for visit in ('1', '2'):
+        run(tmp_path, rng, space='T1w', session=visit)
+        (raw / 'sub-01' / f'ses-{visit}' / 'anat').mkdir(parents=True)
+        (raw / 'sub-01' / f'ses-{visit}' / 'anat' / f'sub-01_ses-{visit}_T1w.nii.gz').touch()
+    joint = tmp_path / 'fp' / 'sub-01' / 'anat' / 'sub-01_desc-preproc_T1w.nii.gz'
+    joint.parent.mkdir()
+
+    def second():
+        offered = {'fmriprep': tmp_path / 'fp'}
+        return find_bold(offered, '01', '2', raw_root=raw, has_anat=True)
+
+    assert second()[0].runs[0].space == 'T1w', 'of each session its own'
+    joint.touch()
+    with pytest.raises(MissingInputError, match=r'of several sessions \(ses-1, ses-2\)'):
+        second()
+    folder = tmp_path / 'fp' / 'sub-01' / 'ses-2' / 'anat'
+    itk_text(folder / 'sub-01_ses-2_from-orig_to-T1w_mode-image_xfm.txt', 0.1, 0.1)
+    assert second()[0].runs[0].space == 'T1w'
+
+
 def test_runs_that_are_not_measured_are_named(tmp_path, rng, raw):
     run(tmp_path, rng, name='task-rest_run-1')
     run(tmp_path, rng, name='task-rest_run-2', space='MNI152NLin6Asym')
