@@ -38,7 +38,7 @@ MARGIN_VOXELS = 2
 PURITIES = (0.95, 0.9, 0.8, 0.7)
 """A voxel belongs to a tissue's noise pool when at least this share of what it sees is of that
 tissue, by the first of these shares that enough voxels have: own convention, in place of an
-erosion whose depth would depend on voxel sizes, and which leaves no fluid in coarse voxels."""
+erosion whose depth would depend on voxel sizes, and which leaves no CSF in coarse voxels."""
 
 TISSUES = {'WM': (1, 'white_matter'), 'CSF': (2, 'csf')}
 """Name in fMRIPrep's JSON, place among the tissue maps, and name of the mean's column."""
@@ -181,7 +181,7 @@ class ConfoundsTable(SimpleInterface):
     def _pools(
         self, shape: tuple[int, ...], affine: FloatArray, mask: BoolArray
     ) -> tuple[dict[str, BoolArray], list[str]]:
-        """Find the voxels of white matter and of fluid that see nothing else."""
+        """Find the voxels of white matter and of CSF that see nothing else."""
         if not isdefined(self.inputs.tpms):
             return {}, ['Without a T1w image there are no tissues to take noise from.']
         resolution = float(np.cbrt(np.prod(voxel_sizes(affine))))
@@ -211,7 +211,7 @@ class ConfoundsTable(SimpleInterface):
 def _components(
     data: SingleArray, pools: dict[str, BoolArray], drift: FloatArray, n_dummy: int
 ) -> tuple[dict[str, FloatArray], dict[str, Metadata]]:
-    """Return the columns ``a_comp_cor_NN``, fluid first, and what the sidecar says of them."""
+    """Return the columns ``a_comp_cor_NN``, CSF first, and what the sidecar says of them."""
     columns: dict[str, FloatArray] = {}
     about: dict[str, Any] = {}
     for name in [name for name in ('CSF', 'WM') if name in pools]:
@@ -250,7 +250,7 @@ DESCRIPTIONS: dict[str, Any] = {
     'dvars': {'Description': 'Root mean square change of the brain, median 1000'},
     'std_dvars': {'Description': 'dvars relative to what noise of this spread would give'},
     'white_matter': {'Description': 'Mean of voxels of white matter only'},
-    'csf': {'Description': 'Mean of voxels of fluid only'},
+    'csf': {'Description': 'Mean of voxels of CSF only'},
     'global_signal': {'Description': 'Mean of the brain'},
 }
 """What the sidecar says of the columns."""

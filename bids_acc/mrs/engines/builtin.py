@@ -36,6 +36,7 @@ def builtin_result(fit: FitResult, water_amplitude: float = math.nan) -> EngineR
         names=fit.names,
         kinds=fit.kinds,
         values=fit.amplitudes,
+        # rounding can leave a variance of zero just below it
         sd=np.sqrt(np.maximum(np.diagonal(covariance), 0)),
         covariance=covariance,
         sampling=np.asarray(fit.sampling),

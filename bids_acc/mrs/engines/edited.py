@@ -72,6 +72,7 @@ def basis_of(scan: EditedScan, off: Basis, cache_dir: Path | None) -> EditedBasi
         echo_time=off.echo_time,
         on=editing.on,
         off=editing.off,
+        # both conditions and OFF alone must be of one sequence, or amounts would not compare
         te1=None if math.isnan(off.te1) else off.te1,
         target=editing.target,
         cache_dir=cache_dir,
@@ -113,7 +114,9 @@ def join_difference(
     """
     own = found.fit
     row, sums = ROWS[edited.target]
+    # OFF has a GABA, too: under its own name the difference would take its place
     names = tuple(f'{name}{SUFFIX}' for name in own.names)
+    # the others are fitted for the sake of the one that is edited, and have no levels of their own
     kinds = tuple('metabolite' if name == row else 'part' for name in own.names)
     joined = replace(
         result,
@@ -136,6 +139,7 @@ def join_difference(
             **result.baseline_sensitivity,
             **{name: _relative(found, name, _BASELINES) for name in sums},
         },
+        # the models that are varied are those of the macromolecules at 3.0 ppm
         model_spread={
             name: _relative(found, name, OTHER_MODELS) for name in sums if name != 'GSH_edited'
         },

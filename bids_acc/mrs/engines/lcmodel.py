@@ -45,6 +45,8 @@ def _complete_files(folder: Path) -> tuple[Path, Path]:
     text = table.read_text(errors='replace') if table.exists() else ''
     if '$$CONC' not in text:
         tail = ' '.join(text[-300:].split())
+        # a diagnosis is LCModel's own word that it gave up; without one the program died, and may
+        # do better another time
         if '$$DIAG' not in text:
             raise ProgramError(f'LCModel wrote no complete table ({tail or "none at all"}).')
         raise ComputationError(f'LCModel gave no concentrations ({tail}).')
@@ -181,9 +183,11 @@ def run_lcmodel(
         # LCModel reads as many points of water as of the spectrum, whatever the file holds.
         decay = np.zeros(spectrum.n_points, dtype=complex)
         used = np.asarray(water, dtype=complex)[: spectrum.n_points]
+        # too few are filled with zeros, to which a decay has fallen
         decay[: used.size] = used
         write_raw(decay, work_dir / 'water.raw', spectrum)
     control = work_dir / 'control'
+    # LCModel would fit them twice: once from the basis set and once as its own broad lines
     own = bool(basis.mm_names) and macromolecules != 'parametrised'
     control.write_text(
         control_file(spectrum, water is not None, own or macromolecules == 'none', ppm_max)
@@ -195,6 +199,7 @@ def run_lcmodel(
     table, coord = _complete_files(work_dir)
     try:
         result = lcmodel_result(str(table), str(coord))
+    # the reader's words are for a file that somebody gave; this one was written a moment ago
     except InputDataError as error:
         raise ProgramError(f'LCModel left what cannot be read: {error}') from error
     return replace(result, basis_sha256=basis.sha256)

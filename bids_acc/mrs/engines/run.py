@@ -117,6 +117,8 @@ def not_fitted(engine: str, reason: str, more: Sequence[str] = ()) -> EngineResu
     EngineResult
         NaN for every amplitude.
     """
+    # the same rows as of a fitted spectrum: in a table of the group a person without rows would
+    # look as if nobody had been measured
     names = tuple(dict.fromkeys([*spin_systems.available(), *more]))
     return EngineResult.failed(engine, bids_acc.__version__, names, reason)
 
@@ -168,6 +170,8 @@ def _load(spectrum: Spectrum, request: FitRequest) -> Basis:
             f'{request.svs_name}: EchoTime is {found}, so no basis set can be simulated: add it '
             f'to the sidecar, in seconds, or name a basis set with --mrs-basis.'
         )
+    # a file of spectra is checked against what is known of the scan; a sequence that was only
+    # assumed must not refuse it
     assumed = not (request.sequence or sequence_of(request.metadata, request.acquisition)[0])
     basis = load_basis(
         request.basis,
@@ -191,6 +195,8 @@ def _check_import(
     invalid, notes = [], []
     info: BasisInfo = {}
     control = result.extra.get('control')
+    # only LCModel's table repeats the frequency that it was told; of the others nothing can be
+    # checked
     told = control.get('hzpppm') if isinstance(control, Mapping) else None
     used = (
         float(told) if isinstance(told, str | SupportsFloat) else spectrum.spectrometer_frequency
@@ -207,6 +213,7 @@ def _check_import(
             info = basis_info(
                 load_basis(source, spectrum, te1=request.te1, tm=mixing_time(request))
             )
+        # numbers are there and are shown; they pass no gate
         except MetadataError as error:
             invalid.append(f'wrong basis set: {error}')
     else:
@@ -233,6 +240,7 @@ def edited_scan(data: MrsData, request: FitRequest) -> EditedScan | None:
     EditedScan or None
         ON minus OFF, not halved.
     """
+    # preprocessing leaves one condition, or OFF and ON in this order; four (HERMES) are refused
     if data.fids.shape[2] != 2:
         return None
     editing = editing_of(request.metadata, request.naa_ratio)
@@ -275,6 +283,7 @@ def run_builtin(
         result = replace(result, refits=refits(spectrum, basis, options, rng))
     if scan is None:
         return result
+    # what is simulated with editing pulses is MEGA-PRESS
     if spectrum.sequence != 'press':
         reason = f'edited {spectrum.sequence} is not simulated: the difference is not fitted.'
         return replace(result, notes=(*result.notes, reason))
@@ -286,6 +295,7 @@ def run_builtin(
         if rng is not None and not found.fit.failed:
             copies = refits(difference, found.fit.basis, found.fit.options, rng)
         return join_difference(result, found, edited, copies)
+    # OFF was fitted, and its levels do not depend on the difference
     except SettingsError as error:
         return replace(result, notes=(*result.notes, f'the difference is not fitted: {error}'))
 
@@ -303,6 +313,8 @@ def _lcmodel(
         )
     except ComputationError as error:
         LOGGER.warning('%s', error)
+        # a program that died is not caught here: a later run may go well, and its exit code says
+        # so
         return EngineResult.failed('lcmodel', 'unknown', basis.names, str(error))
 
 
@@ -372,6 +384,8 @@ def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, BasisI
     wrong = impossible(spectrum, request)
     if request.engine == 'import':
         result, info = _imported(spectrum, request)
+        # another program fitted the spectrum already: what is wrong with it excludes, and refuses
+        # nothing
         invalid = tuple(part for part in (request.unusable, wrong) if part)
         result = replace(result, invalid=(*result.invalid, *invalid))
         return replace(result, notes=(*notes, *result.notes)), info
@@ -389,6 +403,7 @@ def run_engine(data: MrsData, request: FitRequest) -> tuple[EngineResult, BasisI
 
 def _refuse(wrong: str, request: FitRequest, where: str) -> NoReturn:
     """Refuse an echo time that the sequence cannot have, and say what to do."""
+    # no sentence begins with a dash: it stands for a sequence that nobody named
     if wrong.startswith(other_sequence(request.metadata, request.acquisition) or '-'):
         raise MetadataError(f'{where}: {wrong}: give a basis set made for it with --mrs-basis.')
     raise MetadataError(
@@ -426,6 +441,7 @@ def _fitted(data: MrsData, spectrum: Spectrum, basis: Basis, request: FitRequest
         if request.water_file is not None:
             water = read_nifti_mrs(request.water_file, {}).fids[0, 0, 0]
         return _lcmodel(spectrum, basis, water, request)
+    # its own generator for each spectrum: results do not depend on how many ran before, or beside
     rng = np.random.default_rng(np.random.SeedSequence(request.seed))
     scan = edited_scan(data, request)
     cache = None if request.cache_dir is None else Path(request.cache_dir)

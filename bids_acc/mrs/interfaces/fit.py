@@ -75,12 +75,14 @@ class FitSpectrum(SimpleInterface):
         kept = Path(runtime.cwd) / 'basis_info.json'
         kept.write_text(json.dumps(basis_info, default=str))
         self._results['result_file'] = str(out_file)
+        # through JSON and back, so that the node's result and its file hold the same
         self._results['basis_info'] = json.loads(kept.read_text())
         return runtime
 
     def _request(self, work_dir: Path) -> FitRequest:
         """Gather what is asked of the engine."""
         report: PreprocessingReport = json.loads(Path(self.inputs.report_file).read_text())
+        # height of NAA in ON over OFF tells where an editing pulse struck that no field names
         naa = (report.get('editing') or {}).get('naa_ratio')
         return FitRequest(
             engine=self.inputs.engine,
@@ -123,6 +125,7 @@ class FitBlocks(FitSpectrum):
         cwd, in_file = Path(runtime.cwd), given(self.inputs.in_file)
         results: list[EngineResult] = []
         blocks: list[BlockRecord] = []
+        # no blocks where preprocessing found none, for a reason that stands among its notes
         if in_file is not None:
             report: PreprocessingReport = json.loads(Path(self.inputs.report_file).read_text())
             blocks = report['blocks']

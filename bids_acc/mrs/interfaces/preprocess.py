@@ -91,6 +91,7 @@ def blocks_of(
     step = data.repetition_time * data.fids.shape[2]  # conditions of an edited scan take turns
     if wanted != 'events':
         return equal_blocks(n_transients, int(wanted), step)
+    # BIDS: the file of events has the entities of the data, and the suffix events
     usual = svs_file.name.split('.')[0].removesuffix('svs') + 'events.tsv'
     path = svs_file.with_name(usual) if events_file is None else events_file
     if not path.is_file():
@@ -138,16 +139,21 @@ class PreprocessSpectrum(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         data = read_nifti_mrs(self.inputs.svs_file, given(self.inputs.svs_metadata))
         wanted = self.inputs.edit_index
+        # before editing is looked for: GE stores shots of unsuppressed water before the others,
+        # and sixteen of them among thirty-two were taken for ON and OFF
         data, own_water = water_apart(spectrum_as_received(data))
         data = tell_conditions(data, self.inputs.acquisition, wanted)
         condition = edit_index(data, wanted)
         reference, notes = self._reference(data)
+        # a reference that was measured by itself has more shots, and goes first
         if reference is None and own_water is not None:
             notes = [*(notes if given(self.inputs.ref_file) else []), OWN_WATER]
             reference = own_water
         data, reference = from_the_echo(data, reference)
         done, artefacts, unusable = self._processed(data, reference, condition)
         second = self._second(data, done, condition, unusable)
+        # what was preprocessed as OFF is ON: once more, since everything that follows is made of
+        # OFF
         if second.exchanged:
             condition = 1 - condition
             done, artefacts, unusable = self._processed(data, reference, condition)
@@ -238,10 +244,12 @@ class PreprocessSpectrum(SimpleInterface):
         self, data: MrsData, done: Preprocessed, condition: int, unusable: str
     ) -> SecondCondition:
         """Lay ON upon OFF, where there are both and no other condition was asked for."""
+        # who asks for one condition gets that one, and no difference
         if unusable or data.fids.shape[2] != 2 or self.inputs.edit_index >= 0:
             return SecondCondition()
         try:
             return second_condition(data, done, condition)
+        # OFF has levels of its own, which a spoilt ON must not cost
         except (InputDataError, np.linalg.LinAlgError, ArpackError, ValueError) as error:
             LOGGER.warning('%s: condition ON left out: %s', data.source, error)
             return SecondCondition(notes=(f'the condition ON could not be used: {error}',))
@@ -260,9 +268,11 @@ class PreprocessSpectrum(SimpleInterface):
             return None, [f'water reference {error} It is {left_out}']
         if reference.unusable:
             return None, [f'water reference {reference.source}: {reference.unusable}; {left_out}']
+        # eddy currents are undone sample by sample, so that both must be sampled alike
         if abs(reference.dwell_time / data.dwell_time - 1) > 1e-3:
             widths = f'{reference.spectral_width:g} Hz, the spectrum at {data.spectral_width:g} Hz'
             return None, [f'water reference {reference.source}: sampled at {widths}; {left_out}']
+        # water of another place scales by another tissue, and no number would show it
         if elsewhere := measured_elsewhere(data.affine, reference.affine):
             place = f'not measured at the place of the spectrum ({elsewhere})'
             return None, [f'water reference {reference.source}: {place}; {left_out}']

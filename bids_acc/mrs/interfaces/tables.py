@@ -72,6 +72,7 @@ class TabulateSpectrum(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         report: PreprocessingReport = json.loads(Path(self.inputs.report_file).read_text())
         in_file = given(self.inputs.in_file)
+        # a spectrum that could not be read has tables, too, of n/a and the reason
         if in_file is None:
             data = unread(report['metadata'], 'spectrum', report['unusable'])
         else:
@@ -140,6 +141,7 @@ class PlotFit(SimpleInterface):
         title += f' ({reason})' if isinstance(reason, str) else ''
         if pd.notna(quality['te1_s']):
             parts = f'{1e3 * quality["te1_s"]:.1f} + {1e3 * quality["te2_s"]:.1f} ms'
+            # read as a truth value, or as NaN where it is n/a
             assumed = str(quality['te_split_assumed']).lower() == 'true'
             title += f'\nbasis set for TE {parts}' + (', split assumed' if assumed else '')
         if isinstance(quality['artefacts'], str):
@@ -149,6 +151,7 @@ class PlotFit(SimpleInterface):
             columns = ('ppm', 'data', 'fit', 'baseline')
             curves = Curves(*(table[name].to_numpy(dtype=float) for name in columns))
             difference = None
+            # the difference is fitted over another range of ppm: elsewhere its columns are n/a
             if 'fit_difference' in table and table['fit_difference'].notna().any():
                 part = table[table['fit_difference'].notna()]
                 names = ('ppm', *(f'{name}_difference' for name in columns[1:]))
@@ -189,6 +192,7 @@ class PlotModel(SimpleInterface):
             pd.read_csv(getattr(self.inputs, name), sep='\t', na_values='n/a') for name in names
         )
         none = figures.plot_no_fit
+        # a figure that says why it is empty: the node must give every file that its sinks wait for
         drawn = dict.fromkeys(('components', 'correlation'), none('the engine does not tell'))
         drawn['water'] = none('no water reference')
         if len(parts) and fit['fit'].notna().any():

@@ -61,6 +61,8 @@ class VoxelTissue(SimpleInterface):
         t1w = nb.Nifti1Image.from_filename(self.inputs.t1w_file)
         nx, ny, nz = t1w.shape[:3]
         coverage = np.zeros((nx, ny, nz))
+        # converters write a voxel of 1 mm at the origin where the file tells no place: nothing is
+        # measured there
         if is_placed(voxel_affine):
             coverage = voxel_coverage(voxel_affine, t1w.affine, (nx, ny, nz))
         maps = [self._on_grid(path, t1w) for path in self.inputs.tpms]
@@ -70,6 +72,7 @@ class VoxelTissue(SimpleInterface):
         if acc is not None:
             overlap = overlap_fraction(coverage, self._on_grid(acc, t1w) > 0.5)
         nominal = nominal_volume_ml(voxel_affine)
+        # fractions are of the whole voxel: what lies outside of the image is of no known tissue
         covered = coverage.sum() * abs(np.linalg.det(t1w.affine[:3, :3])) / 1000
         share = float(np.minimum(covered / nominal, 1.0))
         cwd = Path(runtime.cwd)
@@ -93,6 +96,7 @@ class VoxelTissue(SimpleInterface):
     def _on_grid(path: str, t1w: nb.Nifti1Image) -> np.ndarray:
         """Read an image that must share the grid of the T1w image."""
         image = nb.Nifti1Image.from_filename(path)
+        # same shape alone is not enough: a map in another space can have it
         if image.shape[:3] != t1w.shape[:3] or not np.allclose(
             image.affine, t1w.affine, atol=1e-3
         ):
@@ -133,6 +137,7 @@ class VoxelInTemplate(SimpleInterface):
             )
         image = nb.Nifti1Image(coverage.astype(np.float32), TEMPLATE_AFFINE)
         image.header.set_xyzt_units('mm', 'sec')
+        # viewers then show the template's coordinates instead of a scanner's
         image.set_sform(TEMPLATE_AFFINE, 'mni')
         image.set_qform(TEMPLATE_AFFINE, 'mni')
         out_file = Path(runtime.cwd) / 'template_mask.nii.gz'
@@ -164,6 +169,7 @@ class VoxelOnCortex(SimpleInterface):
         files = []
         for side, white, pial in zip('LR', self.inputs.white, self.inputs.pial, strict=True):
             points = read_surface(white)[0], read_surface(pial)[0]
+            # not zero: nobody knows whether the vertex was in a voxel without a place
             share = np.full(len(points[0]), np.nan)
             if is_placed(affine):
                 share = columns_inside(affine, *points)

@@ -154,6 +154,8 @@ class TableInputs:
                 QualityMeasure(report['residual_water_ratio'], '1', 'water_over_naa'),
             )
         }
+        # judged here, because an engine does not know the width that preprocessing found in the
+        # data
         result = replace(result, invalid=(*result.invalid, *_width_contradicts(result, report)))
         verdict = judge_spectrum(
             thresholds, measures, data.spectrometer_mhz, artefacts, result.invalid
@@ -208,6 +210,7 @@ def _all_signs(
         before = named.get(sign['name'])
         if before is None:
             signs.append(sign)
+        # each has its own limit: what one of them finds stays found
         elif sign['found'] and not before['found']:
             before.update(sign)
     return signs
@@ -218,6 +221,7 @@ def _width_contradicts(result: EngineResult, report: PreprocessingReport) -> tup
     fitted = result.number('fwhm_hz')
     steps = report['steps']
     measured = float(steps[-1]['fwhm_after_hz']) if steps else math.nan
+    # NaN on either side contradicts nothing
     if not fitted < WIDTH_SHARE * measured - WIDTH_SLACK_HZ:
         return ()
     return (
@@ -268,6 +272,8 @@ def _water_scaling(
         constants=constants,
         echo_time=data.echo_time,
         repetition_time=data.repetition_time,
+        # a reference is usually measured with the spectrum's own times, and its sidecar is often
+        # silent
         water_echo_time=_or(report['ref_echo_time'], data.echo_time),
         water_repetition_time=_or(report['ref_repetition_time'], data.repetition_time),
     )
@@ -337,6 +343,7 @@ def quantity_table(inputs: TableInputs) -> pd.DataFrame:
                 'refit_spread': level.spread,
                 'unstable': _word(level.spread > level.value_crlb, level.spread),
                 'crlb_pct': crlb,
+                # neither yes nor no where nothing was fitted, or no bound is told
                 'detected': None if math.isnan(crlb) else str(detected).lower(),
                 'baseline_sensitivity': result.baseline_sensitivity.get(
                     level.metabolite, math.nan

@@ -64,6 +64,7 @@ def init_mrs_failed_wf(
         Ready to run.
     """
     work_dir.mkdir(parents=True, exist_ok=True)
+    # a fit that ended well is not thrown away because a later step, such as a figure, failed
     steps = {} if finished is None else _finished_steps(finished, ended)
     fitted = steps.pop('result_file', None)
     if fitted is None:
@@ -77,10 +78,12 @@ def init_mrs_failed_wf(
     )
     inputs = workflow.get_node('inputnode').inputs
     inputs.result_file = str(save_record(result, work_dir / 'result.json'))
+    # the file itself may be what could not be read: then the sidecar tells the rest
     if 'report_file' not in steps:
         report = empty_report(metadata, reason)
         steps['report_file'] = str(save_record(report, work_dir / 'report.json'))
     for field, path in steps.items():
+        # in a spectrum's own graph the basis set's description is handed over as a value
         value = json.loads(Path(path).read_text()) if field == 'basis_info' else path
         setattr(inputs, field, value)
     return workflow
@@ -99,6 +102,7 @@ def _finished_steps(folder: Path, ended: Collection[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for step, files in _KEPT.items():
         paths = {field: folder.joinpath(*step.split('.'), name) for field, name in files.items()}
+        # a file alone proves nothing: it may be of an earlier run with other settings
         if step in ended and all(path.is_file() for path in paths.values()):
             found |= {field: str(path) for field, path in paths.items()}
     return found

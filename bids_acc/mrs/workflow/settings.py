@@ -34,6 +34,7 @@ def check_mrs_settings(settings: MrsSettings) -> None:
         If the basis set or the folder of fits is not there.
     """
     for engine in (settings.engine, settings.second_engine):
+        # called for its refusals: the choice itself is made again where the graph is built
         if engine != 'none':
             choose_engine(engine, settings.fits is not None)
     load_gate(settings.gate)
@@ -41,6 +42,7 @@ def check_mrs_settings(settings: MrsSettings) -> None:
     load_relaxation(settings.relaxation)
     for text in settings.ratios:
         parse_ratio(text)
+    # any other word is the name of a file with a metabolite-nulled spectrum
     if settings.macromolecules not in MACROMOLECULES:
         check_nulled(settings.macromolecules)
     for flag, value in (('basis', settings.basis), ('fits', settings.fits)):

@@ -53,6 +53,7 @@ def _fit_node(
         interface(
             engine=engine,
             basis=settings.basis,
+            # empty: the sidecar's words, or those of the file's acq entity, tell the sequence
             sequence='' if settings.sequence == 'auto' else settings.sequence,
             acquisition=str(entities.get('acquisition', '')),
             macromolecules=settings.macromolecules,
@@ -62,6 +63,7 @@ def _fit_node(
         name=name,
         mem_gb=0.5,
     )
+    # traits take no None: what nobody gave stays undefined
     if settings.fits is not None:
         node.inputs.fits_dir = settings.fits
     if settings.te1 is not None:
@@ -243,6 +245,7 @@ def init_mrs_report_wf(
     for table, key in tables.items():
         sink = init_sink(key, **where, name=f'ds_{table}')
         workflow.connect(tabulate, f'{table}_file', sink, 'in_file')
+        # their columns are named by the metabolites of the fit, and are described one by one
         own = f'{table}_metadata' if table in ('components', 'correlation') else 'metadata'
         workflow.connect(tabulate, own, sink, 'metadata')
         if table in ('quantities', 'quality', 'fit'):
@@ -268,6 +271,7 @@ def _add_time_course(
     cache_dir: Path | None,
 ) -> None:
     """Fit blocks beside the whole spectrum, and hand their differences to the table of levels."""
+    # the built-in engine, whatever fits the whole spectrum: an imported fit has no blocks
     fit = _fit_node('builtin', settings, entities, 'fit_blocks', cache_dir, interface=FitBlocks)
     preproc, report = (workflow.get_node(name) for name in ('preproc', 'mrs_report_wf'))
     workflow.connect([
@@ -340,6 +344,7 @@ def init_mrs_wf(
         If an engine is asked for that is not there.
     """
     engine = choose_engine(settings.engine, settings.fits is not None)
+    # an engine beside itself would agree with itself
     second = settings.second_engine if settings.second_engine != engine else 'none'
     workflow = pe.Workflow(name=name)
     fields = ['svs_file', 'svs_metadata', 'ref_file', 'ref_metadata', 'events_file']
@@ -397,6 +402,7 @@ def init_mrs_wf(
             (preproc, other, list(FIT_INPUTS)),
             (other, report_wf, [('result_file', 'inputnode.second_result_file')]),
         ])  # fmt: skip
+    # without a T1w image levels are there too, not corrected for tissue
     if has_anat:
         tissue_wf = init_mrs_tissue_wf(output_dir=output_dir, entities=entities, density=density)
         workflow.connect([

@@ -29,6 +29,7 @@ def _candidates(folder: Path, name: str, kind: str) -> list[Path]:
     """Files of a kind that belong to a spectrum, by extension in small or capital letters."""
     place = folder / name
     hits = [place / kind]
+    # where a file system tells capitals apart, a fit named .TABLE would be overlooked
     for suffix in (kind, kind.upper()):
         hits += [folder / f'{name}.{suffix}', *sorted(place.glob(f'*.{suffix}'))]
     return [hit for hit in hits if hit.is_file()]
@@ -57,12 +58,15 @@ def find_fit_files(folder: Path, stem: str) -> dict[str, Path]:
         are none.
     """
     found: dict[str, Path] = {}
+    # a folder for a scan is named by its entities, with or without the suffix
     for name in (stem, stem.removesuffix('_svs')):
         place = folder / name
         for kind in ('table', 'coord'):
             if hits := _candidates(folder, name, kind):
                 found.setdefault(kind, hits[0])
         for sheet in _candidates(folder, name, 'csv'):
+            # a .csv with the spectrum's name may be anything: FSL-MRS and Osprey write such files
+            # too
             if SHEET.match(sheet.read_text(errors='replace')):
                 found.setdefault('sheet', sheet)
         for kind in ('summary', 'qc'):
@@ -70,6 +74,7 @@ def find_fit_files(folder: Path, stem: str) -> dict[str, Path]:
                 found.setdefault(kind, place / f'{kind}.csv')
         if (place / 'QuantifyResults').is_dir():
             found.setdefault('osprey', place)
+    # Osprey keeps all subjects in one folder; the row of each is found by its name
     if (folder / 'QuantifyResults').is_dir():
         found.setdefault('osprey', folder)
     return found
@@ -101,6 +106,7 @@ def import_result(folder: Path, stem: str) -> tuple[EngineResult, dict[str, str]
     """
     files = find_fit_files(folder, stem)
     names = {kind: path.name for kind, path in files.items()}
+    # from what tells most to what tells least: a spreadsheet has neither version nor quality
     if 'table' in files:
         return lcmodel_result(files['table'], files.get('coord')), names
     if 'sheet' in files:

@@ -39,6 +39,8 @@ def _read(path: Path, wanted: set[str]) -> pd.DataFrame:
 
 def _amounts(table: pd.DataFrame, name: str) -> tuple[np.ndarray, str]:
     """Values of the first scale that the table has, and its column."""
+    # the name of this column is that of the reference, which the user of FSL-MRS chose: /Cr+PCr,
+    # /NAA
     internal = [c for c in table.columns if str(c).startswith('/') and not str(c).endswith('CRLB')]
     for column in ('mMol/kg', 'mM', *internal, 'Raw conc'):
         if column in table.columns:
@@ -50,6 +52,7 @@ def _quality(table: pd.DataFrame, column: str) -> float:
     """SNR or FWHM of NAA, else of Cr, else of PCr; zero is missing."""
     for name in ('NAA', 'Cr', 'PCr'):
         rows = table.loc[table['Metab'] == name, column]
+        # FSL-MRS writes a width of zero where it found no peak, which would pass any gate
         if len(rows) and rows.iloc[0] > 0:
             return float(rows.iloc[0])
     return math.nan
@@ -61,6 +64,7 @@ def _sums(
     """Amount and standard deviation of each sum that we know, and its printed bound."""
     sums: dict[str, tuple[float, float]] = {}
     bounds: dict[str, float] = {}
+    # sums are FSL-MRS's own, with bounds that know the covariance, which the table does not tell
     for name in (name for name in value if '+' in name):
         members = {canonical_name(part) for part in name.split('+')}
         for ours, wanted in COMBINED.items():

@@ -104,6 +104,7 @@ def _version(lines: list[str], name: str) -> str:
 
 def _section(lines: list[str], tag: str) -> list[str]:
     """Lines of a ``$$`` section."""
+    # the heading goes on behind the tag: $$CONC 32 lines in following concentration table
     starts = [k for k, line in enumerate(lines) if line.startswith(f'$${tag}')]
     if not starts:
         return []
@@ -333,6 +334,7 @@ def _sums(rows: tuple[ConcentrationLine, ...]) -> dict[str, tuple[float, float]]
     for row in rows:
         members = {canonical_name(part) for part in row.name.split('+')}
         for name, wanted in COMBINED.items():
+            # NAA+NAAG and NAAG+NAA are the same sum; 'Glu' alone is none
             if members == set(wanted) and len(members) > 1:
                 sd = row.concentration * row.sd_pct / 100
                 found[name] = (row.concentration, sd if row.concentration > 0 else math.nan)
@@ -388,6 +390,7 @@ def lcmodel_result(
         names=tuple(canonical_name(row.name) for row in single),
         kinds=tuple(kind_of(row.name) for row in single),
         values=values,
+        # 999 % of zero would be an error of zero
         sd=np.where(values > 0, values * sd_pct / 100, np.nan),
         sums=_sums(table.rows),
         printed_crlb=_printed_crlb(table.rows),

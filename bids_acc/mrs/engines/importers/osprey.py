@@ -46,6 +46,7 @@ def _row(root: Path, table: pd.DataFrame, subject: str) -> int:
     names_file = root / 'subject_names_and_excluded.tsv'
     if names_file.exists():
         names = pd.Series([cells[0] for cells in read_raw(names_file).rows], dtype=str)
+        # sub-1 is not to be found in sub-10
         hits = np.flatnonzero(names.str.contains(f'{subject}(?:[_/.]|$)', regex=True))
         if len(hits) == 1:
             return int(hits[0])
@@ -71,6 +72,7 @@ def _first(values: Mapping[str, float], *names: str) -> float:
 
 def _amounts(tables: Path) -> tuple[pd.DataFrame, str]:
     """Table of amplitudes where it was written, else that of ratios to tCr; and its name."""
+    # ratios serve as well: levels of this package are ratios to tCr, or scaled by its own water
     for scale in ('amplMets', 'tCr'):
         table = _table(tables, scale)
         if table is not None:
