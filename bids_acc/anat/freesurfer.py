@@ -92,6 +92,10 @@ def read_freesurfer(subject_dir: Path, hemi: str) -> NativeHemisphere:
     )
 
 
+ETIV_LINES = ('# Measure EstimatedTotalIntraCranialVol,', '# Measure IntraCranialVol,')
+"""What the line of the intracranial volume begins with, since FreeSurfer 5.2 and before."""
+
+
 def read_aseg_volumes(subject_dir: Path) -> list[Row]:
     """Read FreeSurfer's volumes of subcortical structures and of the skull's inside.
 
@@ -117,7 +121,7 @@ def read_aseg_volumes(subject_dir: Path) -> list[Row]:
     found: dict[tuple[str, str], float] = {}
     try:
         for line in path.read_text(errors='replace').splitlines():
-            if line.startswith('# Measure EstimatedTotalIntraCranialVol'):
+            if line.startswith(ETIV_LINES):
                 # A comment of the table: "# Measure NAME, field, description, value, unit".
                 found['etiv', 'both'] = float(line.split(',')[-2])
             elif line.strip() and not line.startswith('#'):

@@ -22,7 +22,7 @@ from bids_acc.dwi.shells import (
     check_gradients,
     scheme_hash,
 )
-from bids_acc.dwi.volumes import Volumes, read_base, read_table, read_volumes
+from bids_acc.dwi.volumes import Volumes, copied_volumes, read_base, read_table, read_volumes
 from bids_acc.exceptions import InputDataError
 from bids_acc.images.distortion import phase_axis, readout_time, reversed_pe_of
 from bids_acc.images.files import check_same_grid
@@ -579,7 +579,12 @@ def _usable_volumes(data: Volumes, report: GradientReport) -> tuple[BoolArray, l
             f'volumes {listed} count as b = 0 and show the diffusivity or the mean of weighted '
             'volumes, as maps do that a scanner appends: not used.'
         )
-    return report.usable & ~blank & ~maps, findings
+    copies = copied_volumes(data, report.bvals, report.bvecs)
+    if copies:
+        listed = ', '.join(f'{volume} of {before}' for volume, before in copies.items())
+        findings.append(f'volumes that repeat another, of another weighting ({listed}): not used.')
+    copied = np.isin(np.arange(data.shape[3]), list(copies))
+    return report.usable & ~blank & ~maps & ~copied, findings
 
 
 def _drift_findings(drifted: float) -> list[str]:

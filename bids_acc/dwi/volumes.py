@@ -17,6 +17,8 @@ from bids_acc.typing import FloatArray
 
 Volumes = npt.NDArray[np.float32]
 
+SAME_DIRECTION = 0.999
+"""Cosine from which two directions are one; 2.6 degrees."""
 MRTRIX = '.b'
 """Ending of MRtrix3's gradient tables."""
 
@@ -69,6 +71,49 @@ def _magnitude(path: str | Path) -> tuple[Volumes, FloatArray]:
     except (nb.filebasedimages.ImageFileError, OSError, EOFError) as error:
         raise InputDataError(f'{path} is no readable image ({error}); fetch it again.') from error
     return values.astype(np.float32), np.asarray(image.affine, dtype=np.float64)
+
+
+def copied_volumes(data: Volumes, bvals: npt.ArrayLike, bvecs: npt.ArrayLike) -> dict[int, int]:
+    """Find weighted volumes that hold the values of an earlier one of another weighting.
+
+    Noise alone makes any two volumes of a scanner different. Where a reconstruction or conversion
+    writes one twice, the later is not what the gradient table says of it.
+
+    Parameters
+    ----------
+    data : (nx, ny, nz, n_volumes) ndarray
+        Signal.
+    bvals : (n_volumes,) array_like
+        s/mm2.
+    bvecs : (n_volumes, 3) array_like
+        Directions; zero for b = 0, of which a copy does no harm.
+
+    Returns
+    -------
+    dict of int to int
+        Copy to the volume that it repeats. Empty where more than a quarter of the weighted volumes
+        are copies: such images are simulated.
+
+    Examples
+    --------
+    >>> volumes = np.arange(8, dtype=np.float32)[None, None, None, [0, 1, 2, 3, 4, 2]]
+    >>> directions = np.vstack([[0, 0, 0], np.eye(3), -np.eye(3)[1:]])
+    >>> copied_volumes(volumes, [0] + [1000] * 5, directions)
+    {5: 2}
+    """
+    directions, strength = np.asarray(bvecs, dtype=float), np.asarray(bvals, dtype=float)
+    lit = np.array([np.any(data[..., n]) for n in range(data.shape[3])])
+    weighted = np.flatnonzero(directions.any(axis=1) & lit)
+    totals = np.array([np.sum(data[..., n], dtype=np.float64) for n in weighted])
+    copies: dict[int, int] = {}
+    for place, volume in enumerate(weighted):
+        for before in weighted[:place][totals[:place] == totals[place]]:
+            other = abs(directions[volume] @ directions[before]) < SAME_DIRECTION
+            other |= abs(strength[volume] - strength[before]) > 0.1 * strength[before]
+            if other and np.array_equal(data[..., volume], data[..., before]):
+                copies[int(volume)] = int(before)
+                break
+    return copies if len(copies) <= len(weighted) / 4 else {}
 
 
 def read_base(path: str | Path, b0_threshold: float) -> tuple[Volumes, FloatArray]:

@@ -144,6 +144,18 @@ def test_freesurfers_own_volumes_are_taken(found: SimpleNamespace) -> None:
     assert found.table.loc['aseg', 'hippocampus', 'R']['method'] == 'freesurfer'
 
 
+def test_intracranial_volume_of_old_freesurfer(tmp_path: Path) -> None:
+    """Up to 5.1 the line has another name; FastSurfer writes mm3 and fewer columns."""
+    (tmp_path / 'stats').mkdir()
+    (tmp_path / 'stats' / 'aseg.stats').write_text(
+        '# Measure IntraCranialVol, ICV, Intracranial Volume, 1490000.5, mm3\n'
+        '# ColHeaders  Index SegId NVoxels Volume_mm3 StructName\n'
+        '  1  10  7000  7421.5  Left-Thalamus\n'
+    )
+    found = {(r['region'], r['hemisphere']): r['volume_mm3'] for r in read_aseg_volumes(tmp_path)}
+    assert found == {('etiv', 'both'): 1490000.5, ('thalamus', 'L'): 7421.5}
+
+
 def test_damaged_volumes_of_freesurfer_are_named(tmp_path: Path) -> None:
     assert read_aseg_volumes(tmp_path) == []
     (tmp_path / 'stats').mkdir()

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from nibabel.affines import voxel_sizes
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
@@ -114,8 +113,8 @@ class Chain:
                 where, factor = displace(reference, *field, axis)
             yield index, (apply_matrix(to_source, where), factor)
 
-    def slices(self, points: FloatArray) -> npt.NDArray[np.int16]:
-        """Tell in which slice of each volume a point was acquired.
+    def slices(self, points: FloatArray) -> SingleArray:
+        """Tell in which slice of each volume a point was acquired, or between which.
 
         Parameters
         ----------
@@ -124,14 +123,14 @@ class Chain:
 
         Returns
         -------
-        (n_points, n_volumes) ndarray of int16
-            From 0; beyond the first or last slice, that one.
+        (n_points, n_volumes) ndarray of float32
+            From 0 at the first slice's middle; beyond the first or last slice, that one.
         """
         row = np.linalg.inv(self.affine)[self.slice_axis]
         top = self.data.shape[self.slice_axis] - 1
-        numbers = np.empty((len(points), len(self.to_sources)), dtype=np.int16)
+        numbers = np.empty((len(points), len(self.to_sources)), dtype=np.float32)
         for index, (where, _) in self._found(points, range(len(self.to_sources))):
-            numbers[:, index] = np.clip(np.rint(where @ row[:3] + row[3]), 0, top)
+            numbers[:, index] = np.clip(where @ row[:3] + row[3], 0, top)
         return numbers
 
 
@@ -145,7 +144,7 @@ class _ResampleSeriesOutputSpec(TraitedSpec):
     out_mask = File(exists=True, desc='brain on its grid')
     bval = File(exists=True, desc='b-values')
     gradients = File(exists=True, desc='rotated gradient table, scanner coordinates')
-    slices = File(exists=True, desc='acquired slice of each brain voxel in each volume')
+    slices = File(exists=True, desc='place of each brain voxel in each volume, in slices')
     seen = traits.Float(desc='share of the brain that all volumes show')
     field = File(exists=True, desc='bias field, where it was corrected')
 

@@ -21,6 +21,7 @@ from bids_acc.dwi.interfaces.resampling import Chain, ChainInputSpec
 from bids_acc.dwi.interfaces.tensor import MAP_NAMES
 from bids_acc.dwi.noddi import NODDI_NAMES, combine_noddi
 from bids_acc.dwi.noise_floor import isotropic_fa
+from bids_acc.dwi.outliers import usable_weights
 from bids_acc.dwi.tensor import N_PARAMETERS, fit_tensor, scalar_maps
 from bids_acc.images import files
 from bids_acc.images.affines import apply_matrix
@@ -128,9 +129,8 @@ class SampleSurface(SimpleInterface):
         signal = chain.signal(points)[:, used]
         weights = None
         if isdefined(self.inputs.outliers):
-            bad, slices = np.load(self.inputs.outliers), chain.slices(points).astype(np.int64)
-            rows = np.minimum(slices, len(bad) - 1)
-            weights = (~np.take_along_axis(bad, rows, axis=0) | (slices >= len(bad)))[:, used]
+            lost = np.load(self.inputs.outliers)
+            weights = usable_weights(lost, chain.slices(points))[:, used]
         scheme = chain.gradients.bvals[used], chain.directions()[used] @ axes.T
         fit = fit_tensor(signal, *scheme, method=self.inputs.method, weights=weights)
         maps = scalar_maps(fit)

@@ -34,7 +34,9 @@ class _FitTensorInputSpec(BaseInterfaceInputSpec):
     method = traits.Enum('iwls', 'wls', 'ols', usedefault=True, desc='weights')
     b_max = traits.Float(1500.0, usedefault=True, desc='largest b-value used, s/mm2')
     fix_axes = traits.Bool(False, usedefault=True, desc='use the more coherent gradient axes')
-    slices = File(exists=True, mandatory=True, desc='acquired slice of each brain voxel')
+    slices = File(
+        exists=True, mandatory=True, desc='place of each brain voxel in each volume, in slices'
+    )
     seen = traits.Float(1.0, usedefault=True, desc='share of the brain that all volumes show')
 
 
@@ -66,9 +68,11 @@ class FitTensor(SimpleInterface):
         shells = find_shells(gradients.bvals)
         used = shells.volume_bvalues <= self.inputs.b_max
         signal = data[mask]
-        slices = np.load(self.inputs.slices)
-        judged, predicted = outliers.find_outliers(signal, slices, shells, gradients.directions)
-        weights = ~np.take_along_axis(judged.outlier, slices.astype(np.int64), axis=0)
+        places = np.load(self.inputs.slices)
+        judged, predicted = outliers.find_outliers(
+            signal, np.rint(places), shells, gradients.directions
+        )
+        weights = outliers.usable_weights(judged.outlier, places)
         np.save(Path(runtime.cwd) / 'outliers.npy', judged.outlier)
         self._results['outliers'] = str(Path(runtime.cwd) / 'outliers.npy')
 

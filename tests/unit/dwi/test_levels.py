@@ -74,6 +74,16 @@ def test_a_table_in_another_order_is_refused(tmp_path, series, step):
         joined(tmp_path, series, bvals=np.roll(BVALS, step))
 
 
+def test_a_volume_that_repeats_another_is_left_out_and_named(tmp_path, series):
+    series[..., 11] = series[..., 6]
+    series[..., 2] = series[..., 1]  # of b = 0 a copy does no harm
+    found = joined(tmp_path, series)
+    assert found.findings == (
+        'volumes that repeat another, of another weighting (11 of 6): not used.',
+    )
+    assert found.data.shape[3] == 15
+
+
 def test_several_strays_are_one_finding(tmp_path, series):
     series[..., 13:] *= 0.5
     (finding,) = joined(tmp_path, series).findings

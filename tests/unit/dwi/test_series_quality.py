@@ -41,6 +41,22 @@ def test_dropped_slice_is_found_and_no_other(rng, unit_vectors):
     assert np.abs(predicted.mean(axis=0) - truth)[3:].max() < 12
 
 
+@pytest.mark.parametrize('share', [0.1, 0.2])
+def test_many_lost_slices_do_not_hide_each_other(rng, unit_vectors, share):
+    """Lost at random, the predictions and the spread of every slice are spoilt by others."""
+    shells = find_shells(np.r_[0, 0, 0, np.full(30, 1000)])
+    directions = np.vstack([np.zeros((3, 3)), unit_vectors])
+    slices = np.tile(np.repeat(np.arange(20), 200)[:, None], (1, 33))
+    signal = 500 * np.exp(-0.8 * directions[:, 0] ** 2)[None] + rng.normal(0, 15, (4000, 33))
+    lost = np.zeros((20, 33), dtype=bool)
+    lost[:, 3:] = rng.random((20, 30)) < share
+    for row, volume in np.argwhere(lost):
+        signal[slices[:, volume] == row, volume] *= rng.uniform(0.05, 0.6)
+    found = find_outliers(signal, slices, shells, directions)[0].outlier
+    assert (found & lost).sum() > 0.97 * lost.sum()
+    assert (found & ~lost).sum() < 0.02 * (~lost).sum()
+
+
 @pytest.mark.parametrize('index', [0, 3, 7, 14, 20])
 def test_wrong_axes_are_found(index):
     """Straight bundles along three axes, recorded with swapped or flipped gradient axes."""
