@@ -21,6 +21,11 @@ MAX_SPREAD = 3.0
 SETTLING_ROUNDS = 3
 """Rounds after the last discovery in which the replacements settle."""
 
+MOST_UNLIKE = 0.5
+"""Share of a volume's slices beyond `OUTLIER_SDS`, to either side, from which all of it is left
+out. Own convention: of a simulated volume that is another head it is 1, in OpenNeuro ds000114
+0.08 at most."""
+
 MIN_SLICE_VOXELS = 100
 """Slices with fewer brain voxels are not judged."""
 
@@ -265,6 +270,42 @@ def usable_weights(outlier: BoolArray, places: npt.ArrayLike, reach: float = REA
     return usable
 
 
+def unlike_volumes(
+    deviation: FloatArray, threshold: float = OUTLIER_SDS, most: float = MOST_UNLIKE
+) -> BoolArray:
+    """Tell which volumes are unlike what the others predict in most of their slices.
+
+    As one of another head, or one whose place was not found. What all slices of a volume share, as
+    its brightness or a direction that is predicted badly, does not count.
+
+    Parameters
+    ----------
+    deviation : (n_slices, n_volumes) ndarray
+        See `SliceReport`; NaN where not judged.
+    threshold : float
+        In standard deviations, to either side.
+    most : float
+        Share of the judged slices.
+
+    Returns
+    -------
+    (n_volumes,) ndarray of bool
+        None where it would be more than a quarter of all volumes: then the prediction is wrong.
+
+    Examples
+    --------
+    >>> unlike_volumes(np.array([[0.1, -9, 7, 1, 0], [0.2, 8, 7, 1, np.nan]]))
+    array([False,  True, False, False, False])
+    """
+    known = np.isfinite(deviation)
+    judged = known.sum(axis=0)
+    shared = np.zeros(deviation.shape[1])
+    shared[judged > 0] = np.nanmedian(deviation[:, judged > 0], axis=0)
+    beyond = (np.abs(np.where(known, deviation - shared, 0)) > threshold).sum(axis=0)
+    unlike = np.asarray(beyond > most * np.maximum(judged, 1))
+    return unlike if unlike.mean() <= 0.25 else np.zeros_like(unlike)
+
+
 def _robust_scores(values: FloatArray, judged: BoolArray) -> FloatArray:
     """Score each slice against the same slice in the other volumes."""
     scores = np.full_like(values, np.nan)
@@ -309,14 +350,15 @@ def find_outliers(
     Returns
     -------
     report : SliceReport
-        Of the slices as acquired, against the last prediction.
+        Of the slices as acquired, against the last prediction; all slices of a volume that most of
+        them are unlike (`unlike_volumes`).
     predicted : (n_voxels, n_volumes) ndarray
         Prediction from volumes without the marked slices.
     """
     data = np.array(signal, dtype=np.float32)
     where = np.asarray(slices, dtype=np.int64)
     usual = usual_volumes(data, shells)
-    marked = slice_report(data, usual, where, shells, threshold).outlier
+    marked = _with_unlike(slice_report(data, usual, where, shells, threshold), threshold).outlier
     for row, volume in np.argwhere(marked):
         lost = where[:, volume] == row
         data[lost, volume] = usual[lost, volume]
@@ -337,4 +379,11 @@ def find_outliers(
         predicted = predict_volumes(data, shells, directions, marked)
         report = slice_report(data, predicted, where, shells, threshold)
     # whoever was marked only because of others is let go
-    return slice_report(signal, predicted, where, shells, threshold), predicted
+    final = slice_report(signal, predicted, where, shells, threshold)
+    return _with_unlike(final, threshold), predicted
+
+
+def _with_unlike(report: SliceReport, threshold: float) -> SliceReport:
+    """Mark all slices of volumes that are unlike what the others predict."""
+    unlike = unlike_volumes(report.deviation, threshold) & np.isfinite(report.deviation)
+    return SliceReport(report.deviation, report.outlier | unlike)

@@ -93,6 +93,7 @@ class QualityTable(SimpleInterface):
         runs = Gradients.read(self.inputs.gradients).runs
         # Two thousand points tell the mean displacement of a brain to a hundredth of itself.
         motion = motion_table(to_sources, centres[:: max(1, len(centres) // 2000)], runs)
+        motion['outlier_slices'] = slices_by_volume(merged, len(motion))
         row = {
             **{k: v for k, v in merged.items() if isinstance(v, int | float | str | bool)},
             **{f'n_b{b}': n for b, n in merged.get('shells', {}).items()},
@@ -172,6 +173,32 @@ def motion_table(to_sources: FloatArray, points: FloatArray, runs: IntArray) -> 
     table.loc[np.flatnonzero(np.diff(runs) != 0) + 1, 'framewise_displacement'] = np.nan
     table['displacement'] = displacement(to_sources, points)
     return table
+
+
+def slices_by_volume(report: Metadata, n_volumes: int) -> FloatArray:
+    """Count the lost slices of each volume.
+
+    Parameters
+    ----------
+    report : mapping
+        With ``outlier_slices``, their number, and ``outlier_list``, pairs of slice and volume.
+    n_volumes : int
+        Of the series.
+
+    Returns
+    -------
+    (n_volumes,) ndarray
+        NaN where slices were not judged.
+
+    Examples
+    --------
+    >>> slices_by_volume({'outlier_slices': 2, 'outlier_list': [[4, 1], [5, 1]]}, 3)
+    array([0., 2., 0.])
+    """
+    if not np.isfinite(report.get('outlier_slices', np.nan)):
+        return np.full(n_volumes, np.nan)
+    volumes = [volume for _, volume in report.get('outlier_list', [])]
+    return np.bincount(np.array(volumes, dtype=np.int64), minlength=n_volumes).astype(float)
 
 
 def _nan_free(values: npt.ArrayLike, function: Callable[[FloatArray], np.floating]) -> float:

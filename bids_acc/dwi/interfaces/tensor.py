@@ -155,6 +155,7 @@ def _series_measures(
         'outlier_slices': int(judged.outlier.sum()) if known.any() else float('nan'),
         'outlier_slices_pct': float(share),
         'outlier_list': [[int(s), int(v)] for s, v in np.argwhere(judged.outlier)],
+        'volumes_finding': _unlike_finding(judged.deviation),
         'snr_b0': quality.b0_snr(signal, shells),
         **{f'snr_b{b}': value for b, value in snr.items()},
         **{f'cnr_b{b}': value for b, value in cnr.items()},
@@ -162,6 +163,19 @@ def _series_measures(
             signal, gradients.bvals, gradients.directions
         ),
     }
+
+
+def _unlike_finding(deviation: FloatArray) -> str:
+    """Name the volumes that were left out as a whole; empty without any."""
+    unlike = np.flatnonzero(outliers.unlike_volumes(deviation))
+    if not unlike.size:
+        return ''
+    listed = ', '.join(map(str, unlike[:8])) + (' ...' if unlike.size > 8 else '')
+    return (
+        f'Volumes {listed} of the corrected series ({unlike.size} of {deviation.shape[1]}) are '
+        'unlike what the others predict in most of their slices, as with another head, strong '
+        'motion or lost slices: they have no weight in the tensor.'
+    )
 
 
 def _order_measures(signal: Volume, gradients: Gradients) -> dict[str, float | str]:

@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from bids_acc.dwi.coherence import check_axes, signed_permutations
 from bids_acc.dwi.denoise import mppca
+from bids_acc.dwi.interfaces.tensor import _unlike_finding
 from bids_acc.dwi.outliers import find_outliers, leave_one_out
 from bids_acc.dwi.shells import find_shells
 
@@ -55,6 +56,19 @@ def test_many_lost_slices_do_not_hide_each_other(rng, unit_vectors, share):
     found = find_outliers(signal, slices, shells, directions)[0].outlier
     assert (found & lost).sum() > 0.97 * lost.sum()
     assert (found & ~lost).sum() < 0.02 * (~lost).sum()
+
+
+def test_a_volume_of_another_head_is_left_out_as_a_whole(rng, unit_vectors):
+    """Its slices are too bright as often as too dark, of which only the latter are lost slices."""
+    shells = find_shells(np.r_[0, 0, 0, np.full(30, 1000)])
+    directions = np.vstack([np.zeros((3, 3)), unit_vectors])
+    slices = np.tile(np.repeat(np.arange(20), 200)[:, None], (1, 33))
+    signal = 500 * np.exp(-0.8 * directions[:, 0] ** 2)[None] + rng.normal(0, 15, (4000, 33))
+    signal[:, 17] *= np.repeat(rng.uniform(0.7, 1.3, 20), 200)
+    report = find_outliers(signal, slices, shells, directions)[0]
+    assert report.outlier[:, 17].all()
+    assert report.outlier.sum() < 25
+    assert _unlike_finding(report.deviation).startswith('Volumes 17 of the corrected series (1 of')
 
 
 @pytest.mark.parametrize('index', [0, 3, 7, 14, 20])
