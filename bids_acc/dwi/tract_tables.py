@@ -3,7 +3,8 @@
 A reader takes the path of a file and returns what it says of bundles, as long rows; what all
 layouts need (sides in names, units, ranges, missing bundles) is done once for all of them.
 Layouts as their tools write them: ``scalarstats.tsv`` and ``bundlestats.csv`` of QSIRecon, tract
-profiles of pyAFQ, tractometry of TractSeg, ``stat.txt`` of DSI Studio.
+profiles of pyAFQ, tractometry of TractSeg, ``stat.txt`` of DSI Studio, ``pathstats.overall.txt``
+of TRACULA.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from bids_acc.tables.reading import INVISIBLE, THEIRS, read_text
 from bids_acc.typing import FloatArray
 
 WORDS: Mapping[str, tuple[str, ...]] = {
-    'fa': ('dti_fa', 'fa', 'dki_fa'),
-    'md': ('dti_md', 'md', 'dki_md'),
-    'ad': ('dti_ad', 'ad', 'dki_ad'),
-    'rd': ('dti_rd', 'rd', 'dki_rd'),
+    'fa': ('dti_fa', 'fa', 'dki_fa', 'fa_avg_weight'),
+    'md': ('dti_md', 'md', 'dki_md', 'md_avg_weight'),
+    'ad': ('dti_ad', 'ad', 'dki_ad', 'ad_avg_weight'),
+    'rd': ('dti_rd', 'rd', 'dki_rd', 'rd_avg_weight'),
     'mk': ('dki_mk', 'mk'),
     'icvf': ('icvf', 'ndi'),
     'isovf': ('isovf', 'fwf'),
@@ -224,12 +225,48 @@ def _bundle_of(path: Path) -> str:
     return path.parent.name if path.parent.name in stem else stem.rpartition('.')[2]
 
 
+def read_pathstats(path: Path) -> Readings:
+    """Read TRACULA's statistics of one pathway: a name and a number in each line.
+
+    Of its three means the one weighted by the probability of the pathway is taken
+    (``FA_Avg_Weight``). Its volume counts voxels and its streamlines are samples of a posterior:
+    neither is taken.
+
+    Parameters
+    ----------
+    path : Path
+        ``dpath/<pathway>_.../pathstats.overall.txt``; a line ``# pathwayname``, or the folder's
+        name up to the first underscore, tells the pathway.
+
+    Raises
+    ------
+    InputDataError
+        If it is empty, or a line is no name and number.
+    """
+    text, _ = read_text(path)
+    bundle, rows = path.parent.name.partition('_')[0], []
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.split()
+        if words[:2] == ['#', 'pathwayname'] and len(words) > 2:
+            bundle = words[2]
+        if not words or words[0].startswith('#'):
+            continue
+        if len(words) != 2:
+            raise InputDataError(f'{path}, line {number}: no name and number.')
+        rows.append((words[0].lower(), _number(path, f'line {number}', words[1])))
+    if not rows:
+        raise InputDataError(f'{path} is empty.')
+    frame = pd.DataFrame(rows, columns=['word', 'value'])
+    return Readings('TRACULA', frame.assign(bundle=bundle))
+
+
 LAYOUTS: tuple[Layout, ...] = (
     Layout('QSIRecon', re.compile(r'_scalarstats\.tsv$'), read_scalarstats),
     Layout('QSIRecon', re.compile(r'_bundlestats\.csv$'), read_bundlestats),
     Layout('pyAFQ', re.compile(r'_desc-profiles_[a-z]+\.csv$'), read_profiles),
     Layout('TractSeg', re.compile(r'tractometry.*\.csv$', re.IGNORECASE), read_tractometry),
     Layout('DSI Studio', re.compile(r'\.stat\.txt$'), read_stat),
+    Layout('TRACULA', re.compile(r'^pathstats\.overall\.txt$'), read_pathstats),
 )
 """All layouts; where two have the same measure of the same bundle, the first counts."""
 
@@ -377,7 +414,7 @@ def bundle_side(name: str) -> tuple[str, str]:
     Parameters
     ----------
     name : str
-        As DSI Studio, TractSeg, pyAFQ or QSIRecon write it.
+        As DSI Studio, TractSeg, pyAFQ, QSIRecon or TRACULA write it.
 
     Examples
     --------

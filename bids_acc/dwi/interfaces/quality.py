@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +175,7 @@ def motion_table(to_sources: FloatArray, points: FloatArray, runs: IntArray) -> 
     return table
 
 
-def slices_by_volume(report: Metadata, n_volumes: int) -> FloatArray:
+def slices_by_volume(report: Mapping[str, Any], n_volumes: int) -> FloatArray:
     """Count the lost slices of each volume.
 
     Parameters

@@ -47,7 +47,13 @@ STAT = (
     'number of tracts\t1000\nmean length(mm)\t75.2\nspan(mm)\t60\ntotal volume(mm^3)\t9000\n'
     'dti_fa\t0.41\nmd\t0.8\n'
 )
+PATHSTATS = (
+    '# Title Pathway Statistics\n#\n# subjectname sub-01\n# pathwayname lh.cst\n#\n'
+    'Count 1500\nVolume 345\nLen_Min 30\nAD_Avg 0.0012\nAD_Avg_Weight 0.00121\n'
+    'MD_Avg_Weight 0.00079\nFA_Avg 0.46\nFA_Avg_Weight 0.49\nFA_Avg_Center 0.5\n'
+)
 NAMES = {
+    'pathstats': ('dpath/lh.cst_AS_avg33_mni_bbr/pathstats.overall.txt', PATHSTATS),
     'scalarstats': ('sub-01_space-ACPC_bundles-DSIStudio_scalarstats.tsv', SCALARS),
     'bundlestats': ('sub-01_space-ACPC_model-gqi_bundlestats.csv', BUNDLES),
     'profiles': ('sub-01_desc-profiles_tractography.csv', PROFILES),
@@ -96,6 +102,9 @@ def cells(table: pd.DataFrame) -> dict[tuple[str, str, str], float]:
             ('fornix', 'R', 'fa'): 0.41, ('fornix', 'R', 'md'): 8e-4,
             ('fornix', 'R', 'volume_mm3'): 9000, ('fornix', 'R', 'n_streamlines'): 1000,
         }),
+        ('pathstats', 'TRACULA', {
+            ('cst', 'L', 'fa'): 0.49, ('cst', 'L', 'md'): 7.9e-4, ('cst', 'L', 'ad'): 1.21e-3,
+        }),
     ],
 )  # fmt: skip
 def test_each_layout_in_our_names_and_units(tmp_path, kind, atlas, expected):
@@ -120,6 +129,7 @@ def test_each_layout_in_our_names_and_units(tmp_path, kind, atlas, expected):
         ('profiles', 'CST_R,0', ',0', 'tractID is empty'),
         ('tractometry', ';5.0e-01', '', 'cells where the header has'),
         ('stat', 'md\t0.8', 'md 0.8', 'no tab'),
+        ('pathstats', 'FA_Avg_Weight 0.49', 'FA_Avg_Weight', 'no name and number'),
         ('stat', 'dti_fa\t0.41', 'dti_fa\t-0.41', 'cannot be'),
     ],
 )  # fmt: skip
