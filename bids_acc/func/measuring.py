@@ -390,7 +390,8 @@ def measure_rest(prepared: PreparedRun, anat: AnatFiles, choices: Choices) -> Re
     tsnr = np.concatenate([_region_tsnr(one, prepared, on_mesh) for one, on_mesh in groups])
     return RestMeasures(
         maps, seed_maps, members, regions, tsnr, matrix, dof,
-        quality_of(prepared, choices, dof, members), findings_of(prepared, members),
+        quality_of(prepared, choices, dof, members),
+        findings_of(prepared, members, choices.atlas),
     )  # fmt: skip
 
 
@@ -718,7 +719,7 @@ def dof_finding(dof: float, n_kept: float, n_regressors: float) -> str:
     return ''
 
 
-def findings_of(prepared: PreparedRun, members: Members) -> list[str]:
+def findings_of(prepared: PreparedRun, members: Members, atlas: Path | None = None) -> list[str]:
     """Say in sentences what a reader must know of a run.
 
     Parameters
@@ -727,6 +728,8 @@ def findings_of(prepared: PreparedRun, members: Members) -> list[str]:
         With its censoring and motion.
     members : Members
         Regions, with the reason why one is not measured.
+    atlas : Path, optional
+        Labelled image of which a run on surfaces has no voxel.
 
     Returns
     -------
@@ -762,4 +765,9 @@ def findings_of(prepared: PreparedRun, members: Members) -> list[str]:
             f'ReHo is that of the vertices within {BALL_MM:g} mm, which is not comparable with '
             'that of 27 voxels; subcortical seeds are not measured on a surface.'
         )
+        if atlas is not None:
+            found.append(
+                f'--func-atlas {atlas.name} is an image, and a series on a surface has no voxels: '
+                'its regions are not measured; take the series in T1w or MNI152 (--func-space).'
+            )
     return found

@@ -105,7 +105,9 @@ class FitTask(SimpleInterface):
         )
         about = {
             'report': quality_of(prepared, choices, dof, members),
-            'findings': [*findings_of(prepared, members), *(f'{text}.' for text in said)],
+            'findings': [
+                *findings_of(prepared, members, choices.atlas), *(f'{text}.' for text in said)
+            ],
             'names': [r.name for r in members.regions], 'kinds': [r.kind for r in members.regions],
             'networks': [r.network for r in members.regions], 'reasons': list(members.reasons),
             'n_vertices': int(vertices.shape[1]), 'dof': {n: r.dof for n, r in found.items()},

@@ -227,8 +227,10 @@ def test_series_on_the_surface(tmp_path, rng):
     paths = bold.write_surfaces(tmp_path, '01', halves, bold.confound_table(rng, 100))
     table = paths[0].parent / 'sub-01_task-rest_desc-confounds_timeseries.tsv'
     files = RunFiles(paths, None, table, table.with_suffix('.json'))
-    prepared = prepare(files, facts(space='fsaverage5'), AnatFiles(), CHOICES)
-    found = measure_rest(prepared, AnatFiles(), CHOICES)
+    choices = replace(CHOICES, atlas=tmp_path / 'own.nii.gz')
+    prepared = prepare(files, facts(space='fsaverage5'), AnatFiles(), choices)
+    found = measure_rest(prepared, AnatFiles(), choices)
+    assert any('own.nii.gz is an image, and a series on' in text for text in found.findings)
     assert np.nanmedian(found.maps['reho']) > 0.2
     assert np.isnan(found.maps['reho'][:50]).all()
     why = dict(zip([r.name for r in found.members.regions], found.members.reasons, strict=True))
