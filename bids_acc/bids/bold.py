@@ -290,9 +290,37 @@ def _other_series(folder: Path, source: str) -> list[str]:
         f'not used: {folder} of {source} holds series as {" and ".join(there)}, no '
         f'desc-preproc_bold: run fMRIPrep with --output-spaces {SPACES[0]} {SPACES[1]}'
     )
+    if kinds['*_desc-*boldref.nii*'] in there:
+        text += ' and --level full'
     if kinds['*.dtseries.nii'] in there:
         text += ', or give what XCP-D makes of the CIFTI files (-d xcpd=DIR)'
     return [text]
+
+
+def nothing_prepared(
+    derivatives: Mapping[str, Path], subject: str, session: str | None
+) -> list[str]:
+    """Say that fMRIPrep's results hold nothing of a session whose raw series are taken.
+
+    Its page alone, or other people's series: this one is then prepared in another way than they.
+
+    Parameters
+    ----------
+    derivatives : mapping
+        Name to folder.
+    subject, session : str
+        Labels without prefix.
+    """
+    found = []
+    for name, root in derivatives.items():
+        folder = root / f'sub-{subject}' / (f'ses-{session}' if session else '') / 'func'
+        source = source_of(folder, name)
+        if source.lower().startswith('fmriprep') and not (folder.is_dir() and _images(folder)):
+            found.append(
+                f'{source} has no series of this session in {root}: the raw ones are prepared '
+                'here, in another way than where it has some'
+            )
+    return found
 
 
 def _of_hcp(root: Path, subject: str) -> list[str]:

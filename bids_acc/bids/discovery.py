@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_acc.bids.anatomy import find_anat
-from bids_acc.bids.bold import LEAVES_NONE, find_bold
+from bids_acc.bids.bold import LEAVES_NONE, find_bold, nothing_prepared
 from bids_acc.bids.bold_runs import find_raw_runs
 from bids_acc.bids.diffusion import find_noddi, find_preprocessed, noddi_refusal
 from bids_acc.bids.diffusion_runs import find_raw
@@ -357,6 +357,8 @@ def _choose_func(
         if said:  # series that cannot be read are no reason to say that there is nothing
             raise MissingInputError(f'{"; ".join(said)}.') from error
         raise
+    if not said and selection.func_source == 'auto':
+        said = nothing_prepared(selection.derivatives, subject, session)
     check_open(index.root, subject, session, 'fmap')
     return FuncInputs(raw=runs, left_out=tuple(left_out)), [*said, *notes]
 

@@ -98,7 +98,8 @@ def test_nothing_there_is_no_error(tmp_path, raw):
      ('bold_desc-filtered_timeseries.dtseries.nii', 'as CIFTI'),
      ('desc-optcom_bold.nii.gz', 'optimal combination'),
      ('desc-denoised_bold.nii.gz', 'denoised already'),
-     ('desc-coreg_boldref.nii.gz', '--level minimal')],
+     ('desc-coreg_boldref.nii.gz', '--level minimal'),
+     ('desc-coreg_boldref.nii.gz', '--level full')],
 )  # fmt: skip
 def test_series_that_are_not_read_are_named(tmp_path, rng, raw, name, words):
     folder = tmp_path / 'fp' / 'sub-01' / 'func'
@@ -511,6 +512,22 @@ def test_slices_that_were_shifted_by_wrong_times_are_told(tmp_path, rng, raw):
 def test_slice_times_in_ms_are_named(tmp_path, rng, raw):
     run(tmp_path, rng, sidecar={'SliceTiming': [0, 500, 1000, 1500]})
     assert 'SliceTiming is beyond' in find(tmp_path, raw)[0].runs[0].notes[0]
+
+
+def test_a_person_whom_fmriprep_has_not_done_is_told(tmp_path, rng, raw):
+    """Raw series are taken then, and treated otherwise than those of the others."""
+    image = run(tmp_path, rng)
+    own = raw / 'sub-01' / 'func' / 'sub-01_task-rest_bold.nii.gz'
+    shutil.copy(image, own)
+    own.with_name('sub-01_task-rest_bold.json').write_text('{"RepetitionTime": 2}')
+    (tmp_path / 'fp' / 'sub-01').rename(tmp_path / 'fp' / 'sub-02')
+    (tmp_path / 'fp' / 'sub-01.html').touch()
+    for source, told in (('auto', True), ('raw', False)):
+        chosen = Selection(derivatives={'f': tmp_path / 'fp'}, func_source=source)
+        (session,) = discover(ImageIndex(raw), chosen)
+        row = next(row for row in session.plan if row.modality == 'func')
+        assert row.status == 'run'
+        assert ('fMRIPrep 23.2.1 has no series of this session' in row.reason) == told
 
 
 def test_our_own_results_are_no_source(tmp_path, rng, raw):
