@@ -328,9 +328,10 @@ def read_edited(path: Path, known: Iterable[str]) -> tuple[Measures, list[str]]:
         As `read_measures`, and if two labels could be one person.
     """
     raw, sidecar = _read_files(path)
+    known = set(known)
     # spreadsheets get a row of means below the data; read as a person it would be in every
     # comparison
-    raw, summaries = _without_summaries(raw, set(known))
+    raw, summaries = _without_summaries(raw, known)
     found = _measures_of(path, raw, sidecar)
     match = match_labels(found.wide['participant_id'], known, 'sub-', path.name)
     wide = found.wide.assign(
@@ -338,7 +339,8 @@ def read_edited(path: Path, known: Iterable[str]) -> tuple[Measures, list[str]]:
         session_id=found.wide['session_id'].map(lambda v: with_prefix(v, 'ses-') if v else ''),
     )
     _check_keys(path, wide)
-    notes = [_holdings(found), *raw.notes, *summaries, *match.notes, *_without_verdicts(found)]
+    notes = [_holdings(found), *raw.notes, *summaries, *match.notes, *_without_verdicts(found),
+             *_other_people(set(wide['participant_id']), known)]  # fmt: skip
     for name in found.columns('person'):
         at = raw.header.index(name)
         cells = [row[at].strip(INVISIBLE) for row in raw.rows]
@@ -347,6 +349,29 @@ def read_edited(path: Path, known: Iterable[str]) -> tuple[Measures, list[str]]:
         )
         notes += told
     return Measures(wide, found.meanings), notes
+
+
+def _other_people(table: set[str], known: set[str]) -> list[str]:
+    """Name who is in the table only, whose label may have been changed, and who is not in it."""
+
+    def counted(who: set[str], one: str, several: str) -> str:
+        more = f' and {len(who) - 5} more' if len(who) > 5 else ''
+        what = f'1 person {one}' if len(who) == 1 else f'{len(who)} people {several}'
+        return f'{what}: {", ".join(sorted(who)[:5])}{more}.'
+
+    notes = []
+    if table - known:
+        beyond = 'not among the selected participants of the output folder; analysed as it stands'
+        notes.append(counted(
+            table - known, f'of the table is {beyond} (was the label changed?)',
+            f'of the table are {beyond} (were labels changed?)',
+        ))  # fmt: skip
+    if known - table:
+        notes.append(counted(
+            known - table, 'of the output folder is not in the table and takes no part',
+            'of the output folder are not in the table and take no part',
+        ))  # fmt: skip
+    return notes
 
 
 def _without_summaries(raw: RawTable, known: set[str]) -> tuple[RawTable, list[str]]:

@@ -389,6 +389,23 @@ def test_people_of_an_edited_table_are_read_as_in_participants_tsv(written):
     assert 'dx: read as missing: unknown (2)' in text
 
 
+def test_people_of_the_table_only_and_of_the_results_only_are_named(written):
+    who = list(pd.read_csv(written, sep='\t')['participant_id'].unique())
+
+    def change(table):
+        # a spreadsheet has read a label as a date
+        return table.replace({'participant_id': {who[1]: 'Mar-04'}})
+
+    text = ' '.join(read_edited(edited(written, change), who)[1])
+    assert '1 person of the table is not among the selected participants' in text
+    assert '(was the label changed?): sub-Mar-04.' in text
+    assert (
+        f'1 person of the output folder is not in the table and takes no part: {who[1]}.' in text
+    )
+    same = ' '.join(read_edited(edited(written, lambda table: table), who)[1])
+    assert 'output folder' not in same
+
+
 def test_one_person_under_two_labels_is_refused(written):
     who = list(pd.read_csv(written, sep='\t')['participant_id'].unique())
     label = 'sub-' + who[0].removeprefix('sub-').lstrip('0')
