@@ -28,6 +28,7 @@ from bids_acc.group.statistics.study.odd_columns import (
     outside_levels,
 )
 from bids_acc.group.statistics.study.persons import groups_and_cohorts
+from bids_acc.group.statistics.study.proposal import reads_like_controls
 from bids_acc.group.statistics.study.sessions import with_improvement
 from bids_acc.group.statistics.study.voxels import VoxelChoice, choose_voxels, for_voxels, selected
 from bids_acc.tables.ranges import AGE_NAMES, SEX_NAMES, SEXES, birth_hint, plain_name
@@ -450,6 +451,16 @@ def _join(people: pd.DataFrame, present: list[pd.DataFrame]) -> pd.DataFrame:
     return wide
 
 
+def _meant(level: str, model: Model) -> str:
+    """Return which level of the model a word may stand for; empty where none is like it."""
+    # the controls of another site have another name, which looks like nothing in the model
+    controls = [v for v in model.group.levels if reads_like_controls(v)]
+    if len(controls) == 1 and reads_like_controls(level):
+        return f' (did you mean {controls[0]}? see Group/Recode)'
+    near = nearest(level, model.group.levels)
+    return f' (did you mean {near}?)' if near else ''
+
+
 def _apply_groups(wide: pd.DataFrame, model: Model) -> tuple[pd.DataFrame, dict[str, int]]:
     """Leave out participants whose group or cohort is not in the model, and count them."""
     first = wide.drop_duplicates('participant_id')
@@ -461,9 +472,7 @@ def _apply_groups(wide: pd.DataFrame, model: Model) -> tuple[pd.DataFrame, dict[
         counts[f'{model.group.column} missing'] = int(none.sum())
     other = first.loc[~none & ~first['group'].isin(model.group.levels), 'group']
     for level, number in other.value_counts().sort_index().items():
-        meant = nearest(str(level), model.group.levels)
-        hint = f' (did you mean {meant}?)' if meant else ''
-        counts[f'group {level} not in the model{hint}'] = int(number)
+        counts[f'group {level} not in the model{_meant(str(level), model)}'] = int(number)
     no_cohort = first['cohort'].isna() & first['group'].isin(model.group.levels)
     if no_cohort.any():
         counts[f'{model.cohort} missing'] = int(no_cohort.sum())

@@ -13,6 +13,7 @@ from bids_acc.group.measures.table import build_measures
 from bids_acc.group.page.participant_flow import participant_flow
 from bids_acc.group.statistics.model.declaration import parse_model
 from bids_acc.group.statistics.run import run_statistics
+from bids_acc.group.statistics.study.joining import make_study
 from bids_acc.group.statistics.study.persons import (
     changed_groups,
     groups_and_cohorts,
@@ -129,3 +130,18 @@ def test_names_of_columns_of_verdicts_may_be_capitals(tmp_path):
     path.write_text('Participant_ID\tModality\tReason\tRater\nsub-1\tMRS\tmoved\tAB\n')
     found = read_verdicts(path, tmp_path, [('sub-1', None)])
     assert found.table.iloc[0][['modality', 'reason', 'rater']].tolist() == ['mrs', 'moved', 'AB']
+
+
+@pytest.mark.parametrize(
+    ('word', 'reason'),
+    [
+        ('control', 'group control not in the model (did you mean HC? see Group/Recode)'),
+        ('TSR', 'group TSR not in the model (did you mean TRS?)'),
+        ('ADHD', 'group ADHD not in the model'),
+    ],
+)
+def test_controls_under_another_name_are_told_from_other_groups(word, reason):
+    people = pd.DataFrame({'participant_id': ['sub-1', 'sub-2', 'sub-3'],
+                           'group': ['HC', 'TRS', word]})  # fmt: skip
+    model = parse_model({'Name': 'm', 'Group': {'Column': 'group', 'Levels': ['HC', 'TRS']}})
+    assert list(make_study(model, None, None, people).not_in_groups) == [reason]
