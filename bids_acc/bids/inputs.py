@@ -349,6 +349,7 @@ def check_readable(path: Path) -> None:
     """
     if path.is_symlink() and not path.exists():
         target = str(path.readlink())
+        # a DataLad data set whose content was not fetched
         if 'annex' in target:
             raise MissingInputError(f'{path}: not fetched: `datalad get {path}`')
         raise MissingInputError(f'{path} is a link to {target}, which does not exist.')
@@ -362,6 +363,7 @@ def check_readable(path: Path) -> None:
             start = stream.read(64)
     except OSError as error:
         raise InputDataError(f'{path} cannot be read: {error.strerror}.') from error
+    # unlocked files of git-annex hold the object's name until they are fetched
     if start.startswith(b'/annex/objects/') or b'git-annex' in start:
         raise MissingInputError(f'{path}: not fetched: `datalad get {path}`')
     _check_packed(path, start)
@@ -406,6 +408,7 @@ def check_image(path: Path, n_dims: Iterable[int], minimum_size: int = 1) -> tup
         _check_data_complete(path, image)
         if minimum_size > 1:
             _check_grid(path, image)
+    # converters write a fourth dimension of one for a single volume
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if min(shape) < 1:
@@ -487,6 +490,7 @@ def _opened(path: Path, size: int, mtime_ns: int) -> ImageOnDisk:
 
     nibabel's images copy and check it three times, which matters where there are thousands.
     """
+    # in the key of the cache only: a file that was replaced while the run went on is read anew
     del size, mtime_ns
     with ImageOpener(str(path), 'rb') as stream:
         kind = nb.Nifti1Image if _begins_as_nifti1(stream.read(4)) else nb.Nifti2Image
@@ -547,6 +551,8 @@ def _check_data_complete(path: Path, image: ImageOnDisk) -> None:
     end = int(image.dataobj.offset) + values * image.get_data_dtype().itemsize
     size = path.stat().st_size
     if path.suffix == '.gz' and end <= size * LARGEST_RATIO:
+        # unpacking takes seconds a file; the length at the end is right but for files joined from
+        # several
         size = end if _packed_size(path) == end % 2**32 else _unpacked_size(path, end)
     if size < end:
         raise InputDataError(
@@ -635,7 +641,9 @@ def read_gradients(bval: Path, bvec: Path) -> tuple[np.ndarray, np.ndarray]:
                 'images again, or write the table by hand.'
             ) from error
     bvals = tables[0].ravel()
+    # MRtrix3's table has the b-value behind the direction
     bvecs = tables[1][:, :3] if bvec.suffix == MRTRIX else tables[1]
+    # FSL writes three rows; tables of three columns are met with, too
     if bvecs.shape[0] == 3 and bvecs.shape[1] == bvals.size:
         bvecs = bvecs.T
     if bvecs.shape != (bvals.size, 3):

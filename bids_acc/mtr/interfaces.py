@@ -97,6 +97,7 @@ class AlignTransfer(SimpleInterface):
         images = [(np.nan_to_num(np.squeeze(values)), affine) for values, affine in images]
         t1w, grid = files.read_image(self.inputs.t1w_preproc)
         brain = files.read_image(self.inputs.t1w_mask)[0] > 0
+        # the image without saturation, which has more signal, or the ready map
         values, affine = images[-1]
         if len(images) == 1:
             # A ready map divides noise by noise in the air: single voxels of thousands would rule
@@ -238,9 +239,12 @@ class Signals:
         self.matrices = [np.load(path) for path in inputs.transforms]
         if len(self.images) == 1:
             values = self.images[0][0] * inputs.factor / 100
+            # maps hold zero outside of the brain, which would be averaged in at its border
             known = np.isfinite(values) & (values != 0)
             self.images = [(np.where(known, v, 0).astype(np.float32), self.affine)
                            for v in (values, np.ones_like(values))]  # fmt: skip
+            # a map is treated as a pair, its second image the share of known voxels: one code for
+            # both
             self.matrices, self.floor = self.matrices * 2, HALF
             self.ready = True
         else:

@@ -58,6 +58,8 @@ class EstimateMotion(SimpleInterface):
         gradients = Gradients.read(self.inputs.gradients)
         matrices = np.tile(np.eye(4), (data.shape[3], 1, 1))
         references = []
+        # runs of different phase encoding are distorted differently: aligned rigidly with each
+        # other, they would be pulled apart by their distortion
         for group in range(int(gradients.groups.max()) + 1):
             members = np.flatnonzero(gradients.groups == group)
             part, own = data[..., members], gradients.of(members)
@@ -67,6 +69,7 @@ class EstimateMotion(SimpleInterface):
             # are distorted another way.
             if group:
                 mask = brain_mask(part[..., base].mean(axis=3), voxel_sizes(affine))
+            # a single volume is its own reference
             if len(members) > 1:
                 matrices[members] = self._estimate(part, affine, mask, shells, own)
             references.append(mean_base(part[..., base], affine, matrices[members[base]]))

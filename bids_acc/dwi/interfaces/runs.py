@@ -111,6 +111,7 @@ def scale_runs(chain: Chain, points: FloatArray) -> dict[str, object]:
     if len(numbers) == 1:
         return {}
     base = chain.shells.volume_bvalues == 0
+    # only b = 0 is the same in every run: weighted volumes differ by their directions
     with_base = [n for n in numbers if (base & (runs == n)).any()]
     first = with_base[0] if with_base else numbers[0]
     means = {

@@ -91,6 +91,7 @@ def _susceptibility_engine(
     if asked == 'auto':
         if has_reversed_pe:
             return 'topup' if there else 'pair'
+        # what was measured goes before what a registration infers from the shape of the brain
         if has_field_map:
             return 'fieldmap'
         return 'registration' if has_anat else 'none'
@@ -99,6 +100,7 @@ def _susceptibility_engine(
             '--dwi-susceptibility topup: topup is not on PATH; install FSL, or choose pair, '
             'which is built in.'
         )
+    # of a whole cohort some sessions lack the images: they go on without, and their page says so
     if asked in ('topup', 'pair') and not has_reversed_pe:
         return 'none'
     if asked == 'fieldmap' and not has_field_map:
@@ -187,6 +189,7 @@ def combined_runs(engines: Mapping[str, str]) -> Combine:
     if engines.get('preprocessing'):
         return 'corrected'
     found = engines['susceptibility']
+    # runs that are distorted in different ways can be joined only where something undoes it
     if found == 'none' or (engines['motion'] == 'eddy' and found != 'topup'):
         return 'same'
     return 'field'

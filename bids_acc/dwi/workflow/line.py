@@ -140,6 +140,7 @@ def init_dwi_wf(
         source=source,
     )
     workflow = pe.Workflow(name=name)
+    # an atlas lies in the template, to which only the T1w image leads
     tracts = settings.tract_atlas if has_anat else None
     fields = _input_fields(has_anat=has_anat, with_tracts=bool(tracts), with_mesh=bool(mesh))
     inputnode = pe.Node(niu.IdentityInterface(fields=fields), name='inputnode')
@@ -149,6 +150,7 @@ def init_dwi_wf(
     prepare_wf = init_dwi_prepare_wf(
         engines=engines,
         settings=settings,
+        # who names a program gets it, however few volumes there are
         min_volumes=MIN_VOLUMES if settings.denoise == 'auto' else 0,
         omp_nthreads=omp_nthreads,
         seed=seed,

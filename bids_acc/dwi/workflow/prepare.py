@@ -185,6 +185,7 @@ def _add_motion(
             mask = (field, 'mask')  # eddy's mask is that of the undistorted brain
             workflow.connect([(field, motion, [('fieldcoef', 'fieldcoef'), ('movpar', 'movpar')])])
     workflow.connect(*mask, motion, 'mask')
+    # without eddy no volume is interpolated here: the field joins the one interpolation of stage 2
     if field_is_left(engines):
         _add_straight_reference(workflow, motion, field)
         return

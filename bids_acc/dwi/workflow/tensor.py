@@ -149,6 +149,7 @@ def _add_coregistration(workflow: pe.Workflow, *, seed: int) -> None:
     workflow.connect([
         (inputnode, coregister, [('reference', 'reference'), ('mask', 'mask'),
                                  ('t1w_preproc', 't1w'), ('t1w_mask', 't1w_mask')]),
+        # the brain of the T1w image: that of b = 0 lacks what susceptibility darkens
         (inputnode, resample, [('t1w_mask', 'mask')]),
         (coregister, resample, [('transform', 'coregistration')]),
         (coregister, outputnode, [('transform', 'coregistration'),

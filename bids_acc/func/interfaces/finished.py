@@ -45,6 +45,7 @@ class ImportFinished(SimpleInterface):
 
     def __init__(self, maps: Sequence[str] = (), **inputs: object) -> None:
         """Take the names of the maps, which name outputs."""
+        # the outputs depend on what the tool has made, which is known when the graph is built
         super().__init__(**inputs)
         self._maps = list(maps)
 
@@ -61,6 +62,7 @@ class ImportFinished(SimpleInterface):
         kept = {name: maps[name] for name in self._maps}
         if kept:
             self._results |= write_sides(folder, kept, len(next(iter(kept.values()))) // 2)
+        # discovery joins runs of one atlas only
         atlas = next(iter({run.atlas for run in runs}), '')
         tables = {
             'regions': joining.region_table(found),

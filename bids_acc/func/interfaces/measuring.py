@@ -98,6 +98,8 @@ def anat_files(inputs: BaseInterfaceInputSpec) -> AnatFiles:
         )  # fmt: skip
 
     brain = Path(inputs.t1w_mask) if isdefined(inputs.t1w_mask) else None
+    # a derivative's mesh has its own surfaces; tissues and template are those of the same T1w
+    # image
     other = on('mesh_') if isdefined(inputs.mesh_white) else None
     return on('', brain=brain, other=other)
 
@@ -307,6 +309,8 @@ class JoinMaps(SimpleInterface):
         """Write both halves of each map; return what was joined, and the maps."""
         found = joining.join_rest([joining.read_rest(Path(p)) for p in self.inputs.measures])
         n_left = len(found.maps['reho']) // 2
+        # a seed without signal has no map, and a sink waits for one: it gets a map that knows
+        # nothing
         missing = np.full(len(found.maps['reho']), np.nan)
         maps = dict(found.maps)
         for name in self._seeds:
@@ -329,6 +333,7 @@ class JoinRest(JoinMaps):
         space = self.inputs.space
         labels, names = vertex_labels(own, space, self.inputs.density)
         own_atlas = self.inputs.own_atlas or DEFAULT_ATLAS
+        # in a template's space the labels are the template's, whatever parcellation the person has
         atlas = own_atlas if space == 'T1w' and own else 'Desikan'
         tables = {
             'regions': joining.region_table(found),
@@ -383,6 +388,7 @@ def gated(figures: Row, gate: str) -> Row:
     dict
         With ``gate`` and ``gate_reason``; ``n/a`` without a gate.
     """
+    # a verdict of no gate would read as a pass
     if gate == 'none':
         return {**figures, 'gate': 'n/a', 'gate_reason': 'n/a'}
     verdict = judge_session(load_session_gate('func', gate, f'--func-gate {gate}'), figures)

@@ -68,6 +68,8 @@ class ReadSeries(SimpleInterface):
         check_run([data for data, _ in images], sidecars, where)
         spacing = raw.check_repetition_time(sidecars[0], where)
         first = images[0][0]
+        # by the first echo, where the signal is highest; all echoes of a run reach the steady
+        # state together
         dummies = raw.count_dummies(np.nan_to_num(first).mean(axis=(0, 1, 2)))
         times, axis, reason = self._times(first.shape, spacing)
         out = []
@@ -76,6 +78,7 @@ class ReadSeries(SimpleInterface):
                 data = slice_timing.correct_slice_timing(data, times, axis, spacing, dummies)  # noqa: PLW2901
             path = Path(runtime.cwd) / f'echo-{number}.nii'
             out.append(str(files.write_image(data, affine, path)))
+        # without correction a volume stands for the middle of its acquisition
         start = spacing / 2 if times is None else slice_timing.reference_time(times)
         said = self._said(dummies, reason, start)
         self._results.update(out_files=out, n_dummy=dummies, start_time=start, notes=said)
@@ -145,9 +148,11 @@ class EstimateBoldMotion(SimpleInterface):
     def _run_interface(self, runtime: Bunch) -> Bunch:
         data, affine = files.read_image(self.inputs.in_file)
         first, folder = self.inputs.n_dummy, Path(runtime.cwd)
+        # behind the dummies, which are brighter and of another contrast
         start = np.nan_to_num(data[..., first : first + N_FOR_MASK]).mean(axis=3)
         mask = bold_mask(start, affine)
         motion = estimate_motion(data, affine, mask, first)
+        # a volume in which the head moved would blur the reference that all else is aligned to
         calm = calm_volumes(motion.matrices, centre_of_mass(mask, affine), first)
         mean = mean_volume(data, affine, motion.matrices, calm)
         np.save(folder / 'transforms.npy', motion.matrices)
@@ -220,6 +225,8 @@ class EstimateField(SimpleInterface):
             0.0 if measured else MIN_AGREEMENT,
         )  # fmt: skip
         straight = undistort(reference, found.shift, affine, axis) if found.used else reference
+        # a brain that was stretched along the phase encoding has another outline once it is
+        # straight
         brain = bold_mask(straight, affine) if found.used else mask
         for name, values in (('warp', found.shift), ('reference', straight), ('mask', brain)):
             path = Path(runtime.cwd) / f'{name}.nii.gz'
@@ -248,6 +255,7 @@ class EstimateField(SimpleInterface):
         reversed_pe, grid = _first_volumes(self.inputs.reversed_pe)
         if isdefined(self.inputs.alike):
             alike, own = _first_volumes(self.inputs.alike)
+            # the image of the pair that is distorted like the series tells where the pair lies
             pull = registration.rigid(
                 reference, affine, alike.mean(axis=3), own, seed=self.inputs.seed
             )
@@ -263,6 +271,7 @@ class EstimateField(SimpleInterface):
             readout_time(sidecar, shape['ijk'.index(sidecar['PhaseEncodingDirection'][0])])
             for sidecar in (self.inputs.reversed_pe_sidecar, self.inputs.sidecar)
         ]
+        # most pairs share their readout, which is what is assumed where a sidecar is silent
         known = all(np.isfinite(time) and time > 0 for time in times)
         return times[0] / times[1] if known else 1.0
 

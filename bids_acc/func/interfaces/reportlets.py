@@ -93,6 +93,7 @@ class PlotMaps(SimpleInterface):
 def _high(values: np.ndarray) -> float:
     """Return a value near the top of a map, for the range of its colours."""
     finite = values[np.isfinite(values)]
+    # not the largest value: a single bright vertex would make the rest of the map dark
     return float(np.quantile(finite, 0.98)) if finite.size else 1.0
 
 
@@ -137,6 +138,7 @@ class PlotContrasts(SimpleInterface):
             found = {name.removesuffix('_effect'): content[name] for name in content.files}
         maps = []
         for name, effect in found.items():
+            # the same on both sides, so that white is no effect
             limit = _high(np.abs(effect))
             maps.append((f'{name}, % signal change', effect, -limit, limit, 'RdBu_r'))
         out = Path(runtime.cwd) / 'contrasts.png'

@@ -79,6 +79,7 @@ class ResampleBold(SimpleInterface):
         first, affine = files.read_image(self.inputs.in_files[0])
         shape, grid = first.shape[:3], affine
         if isdefined(self.inputs.coregistration):
+            # voxels of the series' own size: finer ones would hold no more and cost more
             shape, grid = output_grid(mask > 0, mask_affine, voxel_sizes(affine))
         centres = voxel_centres(np.ones(shape, dtype=bool), grid)
         inside = np.nan_to_num(sample((mask > 0).astype('f4'), mask_affine, centres)) > 0.5
@@ -86,6 +87,8 @@ class ResampleBold(SimpleInterface):
         signal = self._combined(first, affine, centres[around])
         values = np.full((len(centres), signal.shape[1]), np.nan, dtype=np.float32)
         values[around] = signal
+        # a voxel that left the field of view in some volumes has steps in its course, which
+        # correlate with those of others at the edge
         seen = inside & np.isfinite(values).all(axis=1)
         series, brain = np.nan_to_num(values).reshape(*shape, -1), seen.reshape(shape)
         folder = Path(runtime.cwd)
@@ -126,6 +129,8 @@ class ResampleBold(SimpleInterface):
                 along = np.linalg.solve(pull[:3, :3], axis)
                 where, factor = displace(reference, *field, along)
             found = sample(data[..., index], affine, apply_matrix(pull, where), order=3)
+            # what distortion squeezed is too bright: the factor is the Jacobian of the
+            # displacement
             result[:, index] = factor * found
         return result
 
@@ -156,9 +161,12 @@ class ConfoundsTable(SimpleInterface):
         mask = files.read_image(self.inputs.mask)[0] > 0
         series, n_dummy = data[mask], int(self.inputs.n_dummy)
         parameters = np.load(self.inputs.parameters)
+        # the parameters are of the centre of the head already, so that FD needs no point to turn
+        # about
         about_centre = [rigid_matrix(row, np.zeros(3)) for row in parameters]
         moved = framewise_displacement(about_centre, np.zeros(3))
         change, relative = noise.dvars(series)
+        # volumes before the steady state have a step of their own, which no cosine is to follow
         drift = noise.cosines(data.shape[3] - n_dummy, self.inputs.repetition_time)
         pools, notes = self._pools(data.shape[:3], affine, mask)
         tissue = {TISSUES[name][1]: data[pool].mean(axis=0) for name, pool in pools.items()}

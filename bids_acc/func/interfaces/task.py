@@ -78,8 +78,11 @@ class FitTask(SimpleInterface):
         prepared, anat, choices = prepare_run(self.inputs)
         facts, cleaning = prepared.facts, prepared.cleaning
         n_volumes = len(cleaning.kept)
+        # onsets are counted from the first volume that the scanner stored
         whole = (n_volumes + facts.n_dummy) * facts.repetition_time
         events, said = events_and_notes(Path(facts.events), whole)
+        # taken out of the fit, and not of the series: the response to an event runs on through
+        # them
         spikes = np.eye(n_volumes)[:, ~cleaning.kept]  # a regressor for each censored volume
         extra = pd.DataFrame(spikes, columns=[f'censored{n}' for n in range(spikes.shape[1])])
         design = design_matrix(
@@ -93,6 +96,7 @@ class FitTask(SimpleInterface):
         said += [*absent, *badly]
         groups = find_regions(prepared, anat, choices)
         regions = np.hstack([mean_series(places_of(prepared, on), one) for one, on in groups])
+        # cortex without signal has noise, which a design explains here and there
         vertices = np.where(prepared.signal, prepared.series.vertices, np.nan)
         places = [vertices, regions]
         if prepared.other is not None:
@@ -154,6 +158,7 @@ class JoinTask(SimpleInterface):
         rows, maps = [], {}
         on_mesh: dict[str, Any] = {}
         for name in self._contrasts:
+            # a run without events of a condition says nothing about its contrasts
             having = [one for one in runs if name in one[0]['dof']]
             found = fixed_effects([_response(one, name) for one in having])
             why = (

@@ -82,6 +82,7 @@ def init_func_finished_wf(
         for one in maps:
             sink = init_sink(f'func_vertex_{one}', **where, hemisphere=side, density=density,
                              name=f'ds_{one}_{side}')  # fmt: skip
+            # coverage is yes or no, and a z value has no unit
             unit = {} if one in ('coverage', 'alffz') else {'Units': 'as the tool gives it'}
             sink.inputs.metadata = {
                 **about, 'Description': f'{WORDS[one]}, as {source} gives it', **unit,
@@ -104,6 +105,7 @@ def _maps_of(runs: Sequence[FinishedRun]) -> list[str]:
     if not all(run.on_cortex for run in runs):
         return []
     shared = set.intersection(*(set(run.maps) for run in runs))
+    # an amplitude in another tool's unit compares between people only as z within the cortex
     there = {'coverage', *shared, *(['alffz'] if 'alff' in shared else [])}
     return [name for name in VERTEX_MAPS if name in there]
 
@@ -117,6 +119,7 @@ def _about(runs: Sequence[FinishedRun], source: str) -> dict[str, object]:
         'PreparedBy': source,
         'TakenAsIs': True,
         'Confounds': str(first.metadata.get('nuisance') or 'not told'),
+        # an empty list is the tool's word that it did not filter
         'Band': list(band) if band else 'none' if band == [] else 'not told',
         'Atlas': first.atlas or 'none',
         'Software': {'bids_acc': version('bids_acc')},

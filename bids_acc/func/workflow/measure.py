@@ -91,6 +91,7 @@ def init_func_measure_wf(
     """
     workflow = pe.Workflow(name=name)
     with_anat = space == 'T1w' or bool(mesh)
+    # runs in a template's space need nothing of the T1w image, and do not wait for it
     of_anat = (*ANAT_INPUTS, *(MESH_INPUTS if mesh else ())) if with_anat else ()
     fields = [*RUN_FIELDS, *of_anat]
     inputnode = pe.Node(niu.IdentityInterface(fields), name='inputnode')
@@ -144,6 +145,7 @@ def _measure_runs(
         **({'contrasts': [dict(one) for one in contrasts]} if contrasts else {}),
     }  # fmt: skip
     gather = {n: pe.Node(niu.Merge(n_runs), name=f'gather_{n}') for n in gathered}
+    # each run by itself, and joined as measures: runs have baselines and motion of their own
     for number in range(n_runs):
         pick = pe.Node(PickRun(number=number), name=f'pick_{number + 1}')
         measure = pe.Node(shell(**chosen), name=f'measure_{number + 1}', mem_gb=2)
@@ -310,6 +312,7 @@ def _keep_contrasts(
 ) -> None:  # fmt: skip
     """Keep the maps of a task's contrasts on one mesh."""
     at: dict[str, Any] = {'density': density} if density else {}
+    # one node gives maps of both meshes, told apart by how their names begin
     start = MESH if mesh else ''
     for side in HEMISPHERES:
         for one in contrasts:

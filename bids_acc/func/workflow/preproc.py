@@ -71,10 +71,12 @@ def init_func_preproc_wf(
         volumes show (``seen``).
     """
     workflow = pe.Workflow(name=name)
+    # Nipype refuses a node without any field
     fields = list(ANAT_INPUTS) if has_anat else ['none']
     inputnode = pe.Node(niu.IdentityInterface(fields), name='inputnode')
     outputnode = pe.Node(niu.IdentityInterface(list(RUN_OUTPUTS)), name='outputnode')
     merges = {
+        # a run's value may be a list itself, such as its files
         field: pe.Node(niu.Merge(len(runs), no_flatten=True), name=f'all_{field}')
         for field in RUN_OUTPUTS
     }
@@ -139,6 +141,8 @@ def init_bold_run_wf(
         ),
         name='read', mem_gb=1.5,
     )  # fmt: skip
+    # of the file as it was measured: slice timing interpolates between volumes in which the head
+    # lay elsewhere
     motion = pe.Node(EstimateBoldMotion(in_file=str(run.image)), name='motion', mem_gb=1)
     resample = pe.Node(ResampleBold(sidecar=sidecars[0]), name='resample', mem_gb=1.5)
     if len(run.images) > 1:
@@ -162,6 +166,7 @@ def init_bold_run_wf(
         (confounds, outputnode, [('out_file', 'confounds'), ('out_json', 'confounds_sidecar')]),
         (facts, outputnode, [('bold', 'bold'), ('facts', 'facts'), ('report', 'report')]),
     ])  # fmt: skip
+    # what is aligned with the T1w image is the reference that is straight already
     reference = _add_field(workflow, run, seed) if distortion else motion
     if not has_anat:
         workflow.connect([(reference, resample, [('mask', 'mask')])])

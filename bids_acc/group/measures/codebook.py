@@ -60,6 +60,8 @@ def codebook_table(measures: Measures, dictionary: DataDictionary) -> pd.DataFra
                 'column': name,
                 'definition': _definition(entry),
                 'unit': '' if unit == '1' else unit,
+                # what the data set declares of its own column goes before what the package thinks
+                # usual
                 'usual range': _declared(entry) or usual.get(name.partition('__')[0], ''),
                 'n': int(cells.notna().sum()),
                 'missing': int(cells.isna().sum()),
@@ -143,6 +145,7 @@ def _usual_ranges() -> Iterator[tuple[str, str]]:
 def _contents(cells: pd.Series) -> dict[str, str]:
     """Say what stands in a column: from where to where, or which texts."""
     known = cells.dropna()
+    # pandas counts truth values among the numbers
     if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
         numbers = known.to_numpy(dtype=float)
         ends = (np.min(numbers), np.max(numbers)) if numbers.size else (None, None)

@@ -139,6 +139,8 @@ def data_dictionary(measures: Measures, people: Mapping[str, object]) -> DataDic
     }
     for name, meaning in measures.meanings.items():
         entry = _entry(name, meaning, people)
+        # names of columns are for people; a program that reads the table back must not guess from
+        # them
         entry[HOLDS] = {k: v for k, v in asdict(meaning).items() if v not in ('', 0)}
         content[name] = entry
     return content
@@ -282,6 +284,8 @@ def _read_files(path: Path) -> tuple[RawTable, dict[str, object]]:
 
 def _measures_of(path: Path, raw: RawTable, sidecar: Mapping[str, object]) -> Measures:
     """Type and check what was read."""
+    # spreadsheets and R write Participant_ID as they like; the names of measures are kept as they
+    # are
     header = [name.lower() if name.lower() in KEYS else name for name in raw.header]
     if 'participant_id' not in header:
         raise InputDataError(f'{path}: the column participant_id is missing.')
@@ -417,8 +421,10 @@ def _read_column(name: str, cells: list[str]) -> pd.Series:
 def _read_meaning(name: str, entry: object) -> Meaning:
     """Return what the data dictionary says a column holds, otherwise what its name says."""
     held = entry.get(HOLDS) if isinstance(entry, Mapping) else None
+    # programs drop the JSON beside a table, and add columns that it does not know
     if not isinstance(held, Mapping) or not held.get('kind'):
         return meaning_of(name)
+    # a file of another version may tell more than this one understands
     known = {key: held[key] for key in Meaning.__dataclass_fields__ if key in held}
     return Meaning(**known)
 

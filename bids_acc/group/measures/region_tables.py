@@ -68,6 +68,7 @@ def _of_kind(key: str, data_dir: Path) -> Iterator[pd.DataFrame]:
             there = {column: name for column, name in metrics.items() if column in frame}
             values = frame[list(there)].astype(float)
             frame = _as_regions(key, frame)
+        # one broken table costs one person one kind of region, and the log names it
         except (BidsAccError, OSError, ValueError) as error:
             LOGGER.warning('%s is left out: %s', item.path, error)
             continue

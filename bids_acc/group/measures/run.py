@@ -50,6 +50,7 @@ def make_measures(run: GroupRun) -> str:
     found = run.parcellation
     parcels, beside = None, None
     if found is not None:
+        # partial volume and noise floor are covariates of diffusion alone
         if DIFFUSION & set(found.data.metrics):
             beside = gather_beside(run.data_dir, found.data)
         parcels = parcels_by_side(found, beside)
@@ -176,6 +177,7 @@ def descriptions(data_dir: Path) -> dict[str, object]:
     for path in files:
         try:
             content: Mapping[str, object] = read_sidecar(path)
+        # descriptions are for readers: without one a column stands under its bare name
         except InputDataError:
             continue
         found |= content

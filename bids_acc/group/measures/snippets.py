@@ -76,6 +76,7 @@ def write_snippets(
     table = tables.get('ancova')
     if table is None or 'term' not in table:
         return []
+    # a spline's basis and a covariate of one cohort take more than the few lines that teach
     if any(covariate.spline or covariate.only_in for covariate in model.covariates):
         return []
     rows = table[(table['term'] == 'group') & table['p_unc'].notna() & table['component'].notna()]

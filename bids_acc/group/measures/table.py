@@ -204,6 +204,7 @@ def safe(text: str) -> str:
     >>> safe('GABA'), safe('GABA+')
     ('GABA', 'GABAplus')
     """
+    # GABA and GABA+ would otherwise be one column
     text = re.sub(r'\+$', 'plus', text)
     return re.sub(r'[^0-9A-Za-z]+', '_', text).strip('_')
 
@@ -353,6 +354,7 @@ def _metabolite_meaning(parts: list[str]) -> Meaning:
         return voxel_meaning(parts[0], parts[2])
     quantities = {*PER_LEVEL, *PER_METABOLITE, GATED}
     quantity = parts.pop() if parts[-1] in quantities else 'value'
+    # a bound is the same in all unit schemes, so its column names none
     if len(parts) == 2 and quantity in PER_METABOLITE:
         parts.insert(1, '')
     if len(parts) != 3:
@@ -480,6 +482,7 @@ def _pivoted(table: pd.DataFrame, name: str, value: str = 'value') -> pd.DataFra
             f'{first["session_id"]}'.strip()
             + '; keep one.'
         )
+    # pivot sorts its columns; the order of the participant level is that of its table
     order = list(dict.fromkeys(table[name]))
     spread = table.pivot(index=KEYS, columns=name, values=value)  # noqa: PD010
     return spread[order].reset_index()
@@ -533,6 +536,7 @@ def _mrs_wide(mrs: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Meaning]]:
     frames: list[pd.DataFrame] = []
     meanings: dict[str, Meaning] = {}
     for quantity in (*PER_LEVEL, GATED, *PER_METABOLITE):
+        # imported levels may have no interval, verdict or bound
         if quantity not in table:
             continue
         found, named = _quantity_wide(table, quantity)

@@ -187,6 +187,8 @@ def mrsinmrs(run: GroupRun) -> Iterator[Item]:
     for (item, name), own in every.groupby(['item', 'name'], sort=False):
         counts = own['value'].astype(str).replace('n/a', '').value_counts()
         told = counts.drop('', errors='ignore')
+        # one answer only where every spectrum gives it: a field that some sidecars lack is not
+        # reported
         if len(told) == 1 and len(told) == len(counts):
             answer = str(told.index[0])
         else:

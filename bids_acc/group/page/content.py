@@ -325,6 +325,7 @@ def shown_tables(run: GroupRun) -> dict[str, pd.DataFrame]:
     dict of str to DataFrame
         Tables with rows, lists of participants left out.
     """
+    # tables with a row for each person are too long for a page
     shown = {k: v for k, v in run.tables.items() if len(v) and not k.endswith('participants')}
     if run.model is not None and 'posthoc' in shown:
         plain = run.model.content['PostHoc']['Report'] == 'plain'
