@@ -16,8 +16,6 @@ from bids_acc.bids.diffusion_runs import find_raw
 from bids_acc.bids.finished import find_finished
 from bids_acc.bids.index import ImageIndex
 from bids_acc.bids.inputs import (
-    IF_ANY,
-    MODALITIES,
     AnatInputs,
     DwiInputs,
     FuncInputs,
@@ -48,6 +46,7 @@ from bids_acc.bids.spectra import PartlyBrokenError, find_spectra
 from bids_acc.bids.tract_tables import find_tracts
 from bids_acc.bids.transfer import find_mtr
 from bids_acc.exceptions import BidsAccError, ExitCode, MissingInputError, NothingSelectedError
+from bids_acc.modalities import IF_ANY, MODALITIES
 
 LOGGER = logging.getLogger(__name__)
 Found = AnatInputs | DwiInputs | FuncInputs | MtrInputs | tuple[MrsInputs, ...] | None

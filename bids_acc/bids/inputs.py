@@ -27,12 +27,6 @@ from bids_acc.images.files import NIFTI2_SIZES
 from bids_acc.images.phase import FieldMap
 from bids_acc.typing import FloatArray
 
-Modality = Literal['anat', 'dwi', 'func', 'mtr', 'mrs']
-MODALITIES: tuple[Modality, ...] = ('anat', 'dwi', 'func', 'mtr', 'mrs')
-"""In the order in which they are processed."""
-IF_ANY: tuple[Modality, ...] = ('func', 'mtr')
-"""Of which the plan speaks only where somebody has them, or where they were asked for."""
-
 B0_MAX = 50.0
 """b-values up to this one, in s/mm2, count as b = 0."""
 

@@ -11,7 +11,6 @@ from typing import Any
 from bids.layout.models import Config
 
 from bids_acc.bids.indexing import LABEL, LONGEST_LABEL, is_loop, printable
-from bids_acc.bids.inputs import MODALITIES
 from bids_acc.bids.sidecars import read_json
 from bids_acc.dwi.shells import B0_THRESHOLD
 from bids_acc.exceptions import (
@@ -21,6 +20,7 @@ from bids_acc.exceptions import (
     NothingSelectedError,
     SettingsError,
 )
+from bids_acc.modalities import MODALITIES
 
 FILTER_QUERIES: Mapping[str, Mapping[str, Any]] = {
     't1w': {'datatype': 'anat', 'suffix': 'T1w'},

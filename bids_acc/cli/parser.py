@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from bids_acc import __version__
-from bids_acc.bids.inputs import MODALITIES
 from bids_acc.cli.checks import check_together
 from bids_acc.exceptions import SettingsError
 from bids_acc.files.reading import read_whole, reading
+from bids_acc.modalities import MODALITIES
 from bids_acc.settings import Request, Settings, json_schema, read_toml, update
 from bids_acc.settings.files import checked
 from bids_acc.settings.option import Option, options

@@ -29,12 +29,11 @@ from bids_acc.demo.patterns import (
 from bids_acc.demo.templates import FloatMap, Head, load_head
 from bids_acc.demo.truth import DatasetTruth, VisitTruth
 from bids_acc.demo.warp import apply_affine, rigid, sample, to_voxels
+from bids_acc.derivatives.dataset import BIDS_VERSION
 from bids_acc.images.motion import framewise_displacement
 from bids_acc.typing import FloatArray
 
 LOGGER = logging.getLogger(__name__)
-
-BIDS_VERSION = '1.11.1'
 
 VOXEL_CENTRE_MNI = (0.0, 36.0, 16.0)
 """Middle of the spectroscopic voxel, mm."""

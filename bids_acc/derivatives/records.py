@@ -19,6 +19,7 @@ from typing import Any
 from bids_acc.exceptions import InputDataError
 from bids_acc.files.reading import reading
 from bids_acc.files.writing import write_json
+from bids_acc.modalities import MODALITIES
 
 RECORDS = Path('logs') / 'records'
 
@@ -294,9 +295,6 @@ class Ledger:
         parts = path.relative_to(self._root).parts
         label = '_'.join(part for part in parts[:2] if part.startswith(('sub-', 'ses-')))
         if label not in self._known:
-            records = [
-                read_record(self._root, f'{label}_{m}')
-                for m in ('anat', 'dwi', 'func', 'mtr', 'mrs')
-            ]
+            records = [read_record(self._root, f'{label}_{m}') for m in MODALITIES]
             self._known[label] = {k: v for r in records if r for k, v in r.outputs.items()}
         return self._known[label]

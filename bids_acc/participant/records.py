@@ -14,7 +14,6 @@ from nipype.interfaces import utility as niu
 from nipype.pipeline import engine as pe
 from nipype.pipeline.engine import Workflow
 
-from bids_acc.bids.inputs import MODALITIES
 from bids_acc.derivatives.outputs import Sink, sidecar_path
 from bids_acc.derivatives.records import (
     Record,
@@ -22,6 +21,7 @@ from bids_acc.derivatives.records import (
     hash_files,
     write_record,
 )
+from bids_acc.modalities import MODALITIES
 from bids_acc.participant.plan import Job, record_label
 
 

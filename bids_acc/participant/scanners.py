@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from bids_acc.bids.inputs import MODALITIES, Session
+from bids_acc.bids.inputs import Session
 from bids_acc.derivatives.links import bids_uris
 from bids_acc.derivatives.outputs import (
     output_path,
@@ -24,6 +24,7 @@ from bids_acc.derivatives.outputs import (
     sidecar_path,
 )
 from bids_acc.files.writing import json_bytes, write_once
+from bids_acc.modalities import MODALITIES
 from bids_acc.participant.acquisition import shells_words, volumes_of, voxel_words
 from bids_acc.tables.reading import read_tsv
 from bids_acc.tables.writing import tsv_bytes

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic.dataclasses import dataclass
 
-from bids_acc.bids.inputs import MODALITIES, Modality
+from bids_acc.modalities import MODALITIES, Modality
 from bids_acc.settings.records import STRICT, Settings
 
 

@@ -17,16 +17,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-BASE = 'typing exceptions files tables programs'
+BASE = 'typing exceptions modalities files tables programs'
 MODALITY = f'{BASE} settings derivatives quality images surfaces report'
 ROOMS: Mapping[str, str] = {
     'typing': '',
     'exceptions': '',
+    'modalities': '',
     'files': 'typing exceptions',
     'tables': 'typing exceptions files',
     'bids': f'{BASE} images dwi func mtr',  # the plan judges by the rules of the run
     'programs': 'typing exceptions files',
-    'settings': f'{BASE} bids',
+    'settings': BASE,
     'derivatives': f'{BASE} settings',
     'quality': BASE,
     'images': BASE,
@@ -95,7 +96,7 @@ MAY: Mapping[str, tuple[str, str]] = {
     ),
     'parallel': ('formulas files', f'{SCIENCE} joblib threadpoolctl'),
     'settings': (
-        'formulas files tables bids settings', 'pydantic pydantic_core annotated_types tomli_w'
+        'formulas files tables settings', 'pydantic pydantic_core annotated_types tomli_w'
     ),
     'files': ('formulas files tables settings', FORMATS),
     'figures': ('formulas files figures statistics tables report group', f'{TABLES} matplotlib'),
@@ -218,6 +219,12 @@ def circles(sources: Mapping[str, str]) -> list[str]:
     reach = {place: _reached(graph, place) for place in graph}
     groups = {tuple(sorted(b for b in reach[a] if a in reach[b])) for a in graph if a in reach[a]}
     return [' <-> '.join(group) for group in sorted(groups)]
+
+
+def rooms_in_a_circle(rooms: Mapping[str, str] = ROOMS) -> list[str]:
+    """Return the rooms of a table that may import themselves by way of others."""
+    graph = {room: set(may.split()) for room, may in rooms.items()}
+    return [room for room in rooms if room in _reached(graph, room)]
 
 
 def _reached(graph: Mapping[str, set[str]], start: str) -> set[str]:

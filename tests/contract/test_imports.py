@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.contract.chains import ROOMS_JOINED, WAYS, Definitions, followed, longest
-from tests.contract.layers import arrows, circles, read_sources, violations
+from tests.contract.layers import arrows, circles, read_sources, rooms_in_a_circle, violations
 
 
 @pytest.fixture(scope='module')
@@ -47,6 +47,13 @@ def test_a_forbidden_import_is_found(sources, place, line):
     before = violations(sources)
     found = violations(sources | {place: sources[place] + f'\n{line}\n'})
     assert [text for text in found if text not in before and text.startswith(place)]
+
+
+def test_no_room_may_import_itself_by_way_of_others():
+    assert rooms_in_a_circle() == []
+    assert rooms_in_a_circle(
+        {'settings': 'bids', 'bids': 'dwi', 'dwi': 'settings', 'cli': 'dwi'}
+    ) == ['settings', 'bids', 'dwi']
 
 
 def test_a_circle_is_found():

@@ -15,9 +15,8 @@ from bids_acc.dwi.interfaces.surface import PickSide, SampleMaps, SampleSurface
 from bids_acc.dwi.interfaces.tensor import MAP_NAMES
 from bids_acc.dwi.noddi import NODDI_NAMES
 from bids_acc.settings import DwiSettings
+from bids_acc.surfaces.template import HEMISPHERES
 from bids_acc.typing import Metadata
-
-HEMISPHERES = ('L', 'R')
 
 
 class SidePlace(SinkPlace):

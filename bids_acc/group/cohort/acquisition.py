@@ -13,11 +13,11 @@ import pandas as pd
 
 from bids_acc.derivatives.outputs import output_spec
 from bids_acc.group.cohort.quality import KEYS
+from bids_acc.modalities import MODALITIES
 from bids_acc.report.wording import MODALITY_WORDS, listed
 from bids_acc.tables.cells import is_empty, records
 
 COHORT, N = 'cohort', 'n_sessions'
-ORDER = ('anat', 'dwi', 'func', 'mtr', 'mrs')
 TIMES: Mapping[str, tuple[str, float, str]] = MappingProxyType(
     {
         'repetition_time': ('TR', 1.0, 's'),
@@ -151,7 +151,7 @@ def acquisition_table(
     names = [str(name) for name in frame if name not in (COHORT, 'modality')]
     frame[names] = frame[names].astype(object).where(frame[names].notna(), '').astype(str)
     counted = frame.groupby([COHORT, 'modality', *names], sort=False).size().reset_index(name=N)
-    counted['order'] = counted['modality'].map({name: i for i, name in enumerate(ORDER)})
+    counted['order'] = counted['modality'].map({name: i for i, name in enumerate(MODALITIES)})
     # the most frequent way first, and then by all columns: ties must not follow the order of
     # people
     counted = counted.sort_values(

@@ -23,12 +23,13 @@ from bids_acc.group.cohort.people import read_participants, read_people
 from bids_acc.group.cohort.quality import KEYS, deviation_notes
 from bids_acc.group.cohort.spectra_gate import excluded_because
 from bids_acc.group.statistics.study.sessions import visit_order
+from bids_acc.modalities import IF_ANY
 from bids_acc.tables.cells import records
 from bids_acc.tables.reading import IDS, read_tsv
 
 LOGGER = logging.getLogger(__name__)
 
-ARM_OUTPUTS: Mapping[str, tuple[str, ...]] = {
+MODALITY_OUTPUTS: Mapping[str, tuple[str, ...]] = {
     'anat': ('anat_thickness', 'anat_area'),
     'dwi': ('dwi_vertex_fa', 'dwi_vertex_md', 'dwi_vertex_mo'),
     'func': ('func_qc',),
@@ -36,8 +37,6 @@ ARM_OUTPUTS: Mapping[str, tuple[str, ...]] = {
     'mrs': ('mrs_quantities', 'mrs_quality'),
 }
 """Outputs of the participant level that the group level needs, by modality."""
-IF_ANY = ('func', 'mtr')
-"""Modalities of which no row speaks where nobody has a table of quality."""
 
 QC_TABLES: Mapping[str, str] = {
     'anat': 'anat_qc',
@@ -156,7 +155,9 @@ def plan_group(
         if (not participant_labels or s.removeprefix('sub-') in participant_labels)
         and (not session_labels or v is None or v.removeprefix('ses-') in session_labels)
     ]  # fmt: skip
-    modalities = [n for n in ARM_OUTPUTS if n not in IF_ANY or find_outputs(f'{n}_qc', output_dir)]
+    modalities = [
+        n for n in MODALITY_OUTPUTS if n not in IF_ANY or find_outputs(f'{n}_qc', output_dir)
+    ]
     rows = [
         _plan_row(output_dir, subject, session, modality)
         for subject, session in wanted
@@ -247,7 +248,7 @@ def _plan_row(output_dir: Path, subject: str, session: str | None, modality: str
         'session': None if session is None else session.removeprefix('ses-'),
     }
     files, missing = [], []
-    for key in ARM_OUTPUTS[modality]:
+    for key in MODALITY_OUTPUTS[modality]:
         found = find_outputs(key, output_dir, **entities)
         files += [str(item.path) for item in found]
         if not found:

@@ -19,6 +19,7 @@ from bids_acc.exceptions import InputDataError, MissingInputError
 from bids_acc.files.writing import write_bytes, write_json
 from bids_acc.group.cohort.people import is_summary
 from bids_acc.group.cohort.quality import KEYS
+from bids_acc.group.cohort.reading import QC_TABLES
 from bids_acc.group.measures.table import (
     FAILED,
     GATED,
@@ -43,13 +44,6 @@ TABLE = 'measures.tsv'
 LONG = 'measures_long.tsv'
 HOLDS = 'Holds'
 """Entry of the data dictionary that a program reads."""
-QC_OUTPUTS: Mapping[str, str] = {
-    'anat': 'anat_qc',
-    'dwi': 'dwi_qc',
-    'func': 'func_qc',
-    'mtr': 'mtr_qc',
-    'mrs': 'mrs_quality',
-}
 VOXEL_QUALITY: Mapping[str, Mapping[str, str]] = {
     'mrs_voxel_dice': {
         'Description': 'Dice coefficient of the voxel with the mean of the other voxels of the '
@@ -178,7 +172,7 @@ def _quality_entry(name: str) -> dict[str, object]:
     """Describe a quality measure as the participant level describes it."""
     modality, measure = name.split('_', 1)
     measure, _, other = measure.partition('__')
-    columns = load_table()[QC_OUTPUTS[modality]].columns if modality in QC_OUTPUTS else {}
+    columns = load_table()[QC_TABLES[modality]].columns if modality in QC_TABLES else {}
     if measure in (places := load_table()['session_scanner'].columns):
         return {**places[measure], 'Description':
                 f'Where {modality} was measured: {places[measure]["Description"]}'}  # fmt: skip

@@ -26,6 +26,7 @@ from bids_acc.group.cohort.quality import KEYS
 from bids_acc.group.opnmf.features import BOTH, UNITS, VertexMetrics
 from bids_acc.group.parcels.measures import Parcellation, parcel_table
 from bids_acc.group.parcels.parcellation import ParcellationResult
+from bids_acc.modalities import MODALITIES
 from bids_acc.surfaces.template import HEMISPHERES
 
 Kind = Literal['person', 'parcel', 'region', 'metabolite', 'voxel', 'quality', 'status', 'ungated']
@@ -45,8 +46,9 @@ VOXEL = 'voxel'
 VOXEL_UNITS = {'thickness': 'mm', 'md': 'mm2/s', 'fa': '1'}
 """Unit of what is averaged over a voxel's cortex; shares have none."""
 _PARCEL = re.compile(r'(?P<metric>[a-z]+)_c(?P<component>\d+)(?:_(?P<hemisphere>[LR]))?')
-_QUALITY = re.compile(r'(anat|dwi|func|mtr|mrs)_.+')
-_STATUS = re.compile(r'(status|reason|failed)_(anat|dwi|func|mtr|mrs)')
+_MODALITY = f'({"|".join(MODALITIES)})'
+_QUALITY = re.compile(rf'{_MODALITY}_.+')
+_STATUS = re.compile(rf'(status|reason|failed)_{_MODALITY}')
 
 
 @dataclass(frozen=True)

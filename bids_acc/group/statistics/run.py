@@ -28,7 +28,7 @@ from bids_acc.group.statistics.study.data import Study
 from bids_acc.group.statistics.study.flow import participant_flow
 from bids_acc.group.statistics.study.joining import make_study
 
-logger = logging.getLogger(__name__)
+LOGGER = logging.getLogger(__name__)
 
 
 def _generator(entropy: int, name: str) -> np.random.Generator:
@@ -58,12 +58,12 @@ def run_analyses(study: Study, entropy: int) -> dict[str, pd.DataFrame]:
         try:
             rows = item.function(study, tables, _generator(entropy, item.name))
         except (BidsAccError, ArithmeticError, np.linalg.LinAlgError) as error:
-            logger.warning('%s was not done: %s', item.name, error)
+            LOGGER.warning('%s was not done: %s', item.name, error)
             rows = [Row(analysis=item.name, note=f'not done: {error}')]
         except (LookupError, ValueError, ZeroDivisionError) as error:
             # A bug of ours in one analysis must not cost the reader all the others.
-            logger.warning('%s failed: %s: %s', item.name, type(error).__name__, error)
-            logger.debug('%s', item.name, exc_info=True)
+            LOGGER.warning('%s failed: %s: %s', item.name, type(error).__name__, error)
+            LOGGER.debug('%s', item.name, exc_info=True)
             text = f'not done: internal error ({type(error).__name__}: {error}), please report it'
             rows = [Row(analysis=item.name, note=text)]
         if not rows:

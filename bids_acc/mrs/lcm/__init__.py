@@ -7,7 +7,7 @@ The modules in the order of the data: :mod:`options` (prior knowledge), :mod:`li
 """
 
 from bids_acc.mrs.lcm.fit import fit_spectrum
-from bids_acc.mrs.lcm.options import COMBINED, FitOptions, RatioPrior
+from bids_acc.mrs.lcm.options import FitOptions, RatioPrior
 from bids_acc.mrs.lcm.result import NOT_DETECTED, FitResult
 
-__all__ = ['COMBINED', 'NOT_DETECTED', 'FitOptions', 'FitResult', 'RatioPrior', 'fit_spectrum']
+__all__ = ['NOT_DETECTED', 'FitOptions', 'FitResult', 'RatioPrior', 'fit_spectrum']

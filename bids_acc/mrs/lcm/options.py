@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-COMBINED: Mapping[str, tuple[str, ...]] = MappingProxyType(
+DETERMINED_SUMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         'tNAA': ('NAA', 'NAAG'),
         'tCr': ('Cr', 'PCr'),
@@ -99,7 +99,7 @@ class FitOptions:
     """``auto``: parametrised lines unless the basis set holds its own."""
     reference: tuple[str, ...] = ('Cr', 'PCr')
     """Denominator of the ratios in the baseline sensitivity."""
-    combined: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: COMBINED)
+    combined: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: DETERMINED_SUMS)
     """Named sums for which that is given as well."""
     lorentz_prior_hz: tuple[float, float] = (1.0, 20.0)
     """Mean and SD of the shared Lorentzian width. Weak: ratios are least biased when the

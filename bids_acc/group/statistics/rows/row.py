@@ -27,7 +27,7 @@ from bids_acc.group.formulas.inference import (
 )
 from bids_acc.group.statistics.rows.kinds import NAN, Effect, StatisticalTest, differs
 
-logger = logging.getLogger(__name__)
+LOGGER = logging.getLogger(__name__)
 
 COLUMNS: Mapping[str, str] = {
     'analysis': 'Name of the analysis',
@@ -234,7 +234,7 @@ def without_contradictions(rows: Iterable[Row]) -> list[Row]:
         if problem is None:
             kept.append(row)
             continue
-        logger.error('%s, %s, %s: refused, %s', row.analysis, row.cohort, row.response, problem)
+        LOGGER.error('%s, %s, %s: refused, %s', row.analysis, row.cohort, row.response, problem)
         kept.append(
             Row(
                 analysis=row.analysis, cohort=row.cohort, response=row.response,

@@ -6,7 +6,6 @@ pass its quality gate is missing there, and `Study.gate_failed` keeps where.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -33,8 +32,6 @@ from bids_acc.group.statistics.study.sessions import with_improvement
 from bids_acc.group.statistics.study.voxels import VoxelChoice, choose_voxels, for_voxels, selected
 from bids_acc.tables.ranges import AGE_NAMES, SEX_NAMES, SEXES, birth_hint, plain_name
 from bids_acc.tables.written import kind_of, units_of
-
-logger = logging.getLogger(__name__)
 
 
 def make_study(

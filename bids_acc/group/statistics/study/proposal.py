@@ -34,7 +34,7 @@ from bids_acc.tables.ranges import (
 from bids_acc.tables.reading import number
 from bids_acc.tables.written import DATE
 
-logger = logging.getLogger(__name__)
+LOGGER = logging.getLogger(__name__)
 
 GROUP_NAMES = (
     'group', 'diagnosis', 'dx', 'diagnostic_group', 'patient_group', 'response_group',
@@ -568,7 +568,7 @@ def resolve_model(
     write_bytes(proposal_file, model.to_json().encode())
     reasons = '\n'.join(f'  - {reason}' for reason in model.content['Proposal'])
     if choice == 'auto':
-        logger.warning('The proposed model %s is used:\n%s', proposal_file, reasons)
+        LOGGER.warning('The proposed model %s is used:\n%s', proposal_file, reasons)
         return model
     raise SettingsError(
         f'No model was given. One was proposed in {proposal_file}:\n{reasons}\n'
@@ -583,4 +583,4 @@ def _keep_edited(proposal_file: Path, text: str) -> None:
         return
     aside = proposal_file.with_name(proposal_file.name.replace('proposed', 'proposed-before'))
     proposal_file.replace(aside)
-    logger.warning('%s differed from the new proposal and is now %s', proposal_file, aside.name)
+    LOGGER.warning('%s differed from the new proposal and is now %s', proposal_file, aside.name)
