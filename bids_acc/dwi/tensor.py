@@ -135,6 +135,30 @@ def check_scheme(
         ) from error
 
 
+def left_out_shells(bvals: npt.ArrayLike, b_max: float) -> str:
+    """Say which shells the tensor does not use; empty where it uses all.
+
+    Parameters
+    ----------
+    bvals : (n_volumes,) array_like
+        s/mm2.
+    b_max : float
+        Largest b-value of the tensor, s/mm2.
+
+    Examples
+    --------
+    >>> left_out_shells([0, 0, 1000, 3000, 3000], 1500)
+    'The tensor uses b up to 1500 (--dwi-b-max): 2 volumes at b 3000 are not in it.'
+    >>> left_out_shells([0, 1000], 1500)
+    ''
+    """
+    shells = find_shells(bvals)
+    beyond = [f'{len(shells.members(b))} volumes at b {b}' for b in shells.bvalues if b > b_max]
+    if not beyond:
+        return ''
+    return f'The tensor uses b up to {b_max:g} (--dwi-b-max): {", ".join(beyond)} are not in it.'
+
+
 def _unit_hint(bvals: npt.ArrayLike) -> str:
     """Name the unit that b-values seem to have where it is not s/mm2.
 

@@ -23,7 +23,7 @@ from nipype.interfaces.base import (
 from bids_acc.dwi.gradients import Gradients
 from bids_acc.dwi.series import join_runs
 from bids_acc.dwi.shells import Shells, find_shells
-from bids_acc.dwi.tensor import check_scheme
+from bids_acc.dwi.tensor import check_scheme, left_out_shells
 from bids_acc.images import files
 from bids_acc.images.masks import brain_mask
 from bids_acc.typing import Metadata
@@ -115,6 +115,7 @@ class JoinRuns(SimpleInterface):
             'shells': {str(b): n for b, n in _counts(shells).items()},
             'scheme': series.bvecs_hash,
             'findings': list(series.findings),
+            'shells_finding': left_out_shells(table.bvals, self.inputs.b_max),
             'n_runs': len(series.used),
             'negative_pct': 100 * series.negative,
             'clipped_pct': 100 * series.clipped,

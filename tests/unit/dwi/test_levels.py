@@ -9,6 +9,7 @@ import nibabel as nb
 import numpy as np
 import pytest
 
+from bids_acc.dwi.interfaces.series import JoinRuns
 from bids_acc.dwi.levels import drift, judge_levels, mean_levels
 from bids_acc.dwi.series import join_runs
 from bids_acc.exceptions import InputDataError
@@ -82,6 +83,18 @@ def test_a_volume_that_repeats_another_is_left_out_and_named(tmp_path, series):
         'volumes that repeat another, of another weighting (11 of 6): not used.',
     )
     assert found.data.shape[3] == 15
+
+
+def test_shells_beyond_the_largest_b_value_are_named(tmp_path, series):
+    bvals = np.r_[BVALS[:-3], 3000, 3000, 3000]
+    series[..., -3:] *= 0.3
+    joined(tmp_path, series, bvals)
+    files = {key: str(tmp_path / f'dwi.{end}') for key, end in
+             (('dwi_files', 'nii.gz'), ('bval_files', 'bval'), ('bvec_files', 'bvec'))}  # fmt: skip
+    done = JoinRuns(**files, sidecars=[META]).run(cwd=tmp_path).outputs
+    assert done.report['shells_finding'] == (
+        'The tensor uses b up to 1500 (--dwi-b-max): 3 volumes at b 3000 are not in it.'
+    )
 
 
 def test_several_strays_are_one_finding(tmp_path, series):
