@@ -28,6 +28,11 @@ DIFFUSIVITY = 0.7e-3
 doi:10.1148/radiology.201.3.8939209), by which b-values inside a shell are allowed for."""
 LEAST_COMPARED = 6
 """Volumes from which a drift is told."""
+LOST_SHARE = 0.5
+"""Share of a slice's usual signal below which it is lost. Own convention: a movement by a whole
+slice changes the mean of a slice in the middle by a tenth."""
+MIDDLE_SHARE = 0.5
+"""Share of the brightest slice's signal from which a slice lies in the middle of the object."""
 LIKE = 1.15
 """Factor within which a b = 0 volume is as dark as weighted ones. Own convention."""
 
@@ -131,6 +136,54 @@ def _dark_base(
         return np.zeros(level.size, dtype=bool)
     dark = base & (level < LIKE * usual.max()) & (level > usual.min() / LIKE)
     return np.asarray(dark & bool(np.median(level[bright]) > MOST_APART * usual.max()))
+
+
+def slices_lost(
+    data: npt.NDArray[np.float32], members: npt.ArrayLike, slice_axis: int
+) -> dict[int, list[int]]:
+    """Find slices of volumes of one contrast that are much darker than in the others.
+
+    Before motion is known: only slices in the middle of the object are looked at, whose mean a
+    movement hardly changes.
+
+    Parameters
+    ----------
+    data : (nx, ny, nz, n_volumes) ndarray of float32
+        Signal.
+    members : (n,) array_like of int
+        Volumes of that contrast.
+    slice_axis : int
+        Axis of the slices.
+
+    Returns
+    -------
+    dict of int to list of int
+        Volume to its lost slices; empty of a single volume.
+
+    Examples
+    --------
+    >>> data = np.full((2, 2, 4, 3), 100, dtype=np.float32)
+    >>> data[:, :, 2, 1] = 30
+    >>> slices_lost(data, [0, 1, 2], 2)
+    {1: [2]}
+    """
+    numbers = np.asarray(members, dtype=np.int64)
+    if numbers.size < 2:
+        return {}
+    across = tuple(axis for axis in range(3) if axis != slice_axis)
+    means = np.stack([np.nan_to_num(data[..., n]).mean(axis=across) for n in numbers], axis=1)
+    # of two the brighter is right; of more their median
+    usual = means.max(axis=1) if numbers.size == 2 else np.median(means, axis=1)
+    middle = usual > MIDDLE_SHARE * usual.max()
+    if not middle.any():
+        return {}
+    # a volume that is darker as a whole is no matter of slices, see `judge_levels`
+    ratio = means / np.where(middle, usual, 1)[:, None]
+    lost = middle[:, None] & (ratio < LOST_SHARE * np.median(ratio[middle], axis=0))
+    return {
+        int(volume): [int(k) for k in np.flatnonzero(lost[:, place])]
+        for place, volume in enumerate(numbers) if lost[:, place].any()
+    }  # fmt: skip
 
 
 def drift(levels: Levels, bvals: npt.ArrayLike) -> float:

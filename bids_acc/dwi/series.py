@@ -13,7 +13,7 @@ from nibabel.affines import voxel_sizes
 
 from bids_acc.dwi.appended import appended_maps
 from bids_acc.dwi.gradients import Gradients
-from bids_acc.dwi.levels import Levels, drift, judge_levels, mean_levels
+from bids_acc.dwi.levels import Levels, drift, judge_levels, mean_levels, slices_lost
 from bids_acc.dwi.shells import (
     B0_THRESHOLD,
     GradientReport,
@@ -252,9 +252,10 @@ def join_runs(
     used, reasons = _chosen(runs, [entry[2] for entry in further], combine)
     findings += [f'run {r.number + 1}: {reason}: not used.' for r, reason in reasons]
     reference = used[0][0]
-    slices = str(metadata[reference.number].get('SliceEncodingDirection', 'k'))
     pair = _opposite_pair(runs, further, reference, grid[1])
-    return _as_series(runs, used, grid, findings, pair, slice_axis='ijk'.index(slices[0]))
+    return _as_series(
+        runs, used, grid, findings, pair, slice_axis=slice_axis_of(metadata[reference.number])
+    )
 
 
 def _read_run(
@@ -531,12 +532,15 @@ def _as_run(
     axis, assumed = phase_axis(metadata, affine)
     acquisition = acquisition_of(metadata, data.shape)
     keep, unusable = _usable_volumes(data, report)
+    slice_axis = slice_axis_of(metadata)
+    damaged, said = _damaged_base(data, report, keep, slice_axis)
+    keep &= ~damaged
     levels, told = _levels(data, report, keep, where)
     drifted = drift(levels, report.bvals[keep] * report.bvecs[keep].any(axis=1))
     keep[np.flatnonzero(keep)[levels.stray]] = False
     first = int(keep.argmax())
     negative, clipped = negative_share(data[..., first]), clipped_share(data[..., first])
-    findings = [*(f for f in (*report.findings, assumed) if f), *unusable, *told]
+    findings = [*(f for f in (*report.findings, assumed) if f), *unusable, *said, *told]
     findings += _drift_findings(drifted)
     findings += _too_coarse(data, report, keep)
     findings += _signal_findings(first, negative, clipped)
@@ -585,6 +589,37 @@ def _usable_volumes(data: Volumes, report: GradientReport) -> tuple[BoolArray, l
         findings.append(f'volumes that repeat another, of another weighting ({listed}): not used.')
     copied = np.isin(np.arange(data.shape[3]), list(copies))
     return report.usable & ~blank & ~maps & ~copied, findings
+
+
+def slice_axis_of(metadata: Metadata) -> int:
+    """Return the voxel axis of the slices: that of ``SliceEncodingDirection``, else the third.
+
+    Examples
+    --------
+    >>> slice_axis_of({}), slice_axis_of({'SliceEncodingDirection': 'j-'})
+    (2, 1)
+    """
+    return 'ijk'.index(str(metadata.get('SliceEncodingDirection', 'k'))[0])
+
+
+def _damaged_base(
+    data: Volumes, report: GradientReport, keep: BoolArray, slice_axis: int
+) -> tuple[BoolArray, list[str]]:
+    """Tell which b = 0 volumes lost slices, where others did not; also in words.
+
+    The first b = 0 volume is the reference of motion and mask: with a hole it would leave one in
+    every map. Of weighted volumes the fit leaves out the lost slices alone.
+    """
+    base = np.flatnonzero(keep & ~report.bvecs.any(axis=1))
+    lost = slices_lost(data, base, slice_axis)
+    damaged = np.zeros(data.shape[3], dtype=bool)
+    if len(lost) == base.size:
+        return damaged, []
+    damaged[list(lost)] = True
+    return damaged, [
+        f'volume {volume} (b = 0) lost the signal of slices {_named(np.array(slices))}: not used.'
+        for volume, slices in lost.items()
+    ]
 
 
 def _drift_findings(drifted: float) -> list[str]:

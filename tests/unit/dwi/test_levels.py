@@ -85,12 +85,32 @@ def test_a_volume_that_repeats_another_is_left_out_and_named(tmp_path, series):
     assert found.data.shape[3] == 15
 
 
+@pytest.mark.parametrize(('volume', 'factor'), [(0, 0.0), (0, 0.3), (2, 0.1)])
+def test_b0_that_lost_slices_is_no_reference(tmp_path, series, volume, factor):
+    series[:, :, 10:12, volume] *= factor
+    found = joined(tmp_path, series)
+    assert found.findings == (
+        f'volume {volume} (b = 0) lost the signal of slices 10, 11: not used.',
+    )
+    assert (found.gradients.bvals == 0).sum() == 3
+
+
+def test_the_only_b0_stays(tmp_path, series):
+    """A weighted volume that lost slices is left to the fit, and so is the last b = 0."""
+    series[:, :, 10, 0] *= 0.3
+    series[:, :, 10, 12] *= 0.3
+    bvals = np.r_[0, np.full(15, 1000.0)]
+    series[..., 1:4] = series[..., 4:7]
+    series[..., 1:4] += 1
+    assert joined(tmp_path, series, bvals).data.shape[3] == 16
+
+
 def test_shells_beyond_the_largest_b_value_are_named(tmp_path, series):
     bvals = np.r_[BVALS[:-3], 3000, 3000, 3000]
     series[..., -3:] *= 0.3
     joined(tmp_path, series, bvals)
-    files = {key: str(tmp_path / f'dwi.{end}') for key, end in
-             (('dwi_files', 'nii.gz'), ('bval_files', 'bval'), ('bvec_files', 'bvec'))}  # fmt: skip
+    ends = {'dwi_files': 'nii.gz', 'bval_files': 'bval', 'bvec_files': 'bvec'}
+    files = {key: str(tmp_path / f'dwi.{end}') for key, end in ends.items()}
     done = JoinRuns(**files, sidecars=[META]).run(cwd=tmp_path).outputs
     assert done.report['shells_finding'] == (
         'The tensor uses b up to 1500 (--dwi-b-max): 3 volumes at b 3000 are not in it.'
