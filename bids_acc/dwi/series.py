@@ -254,7 +254,7 @@ def join_runs(
     reference = used[0][0]
     pair = _opposite_pair(runs, further, reference, grid[1])
     return _as_series(
-        runs, used, grid, findings, pair, slice_axis=slice_axis_of(metadata[reference.number])
+        runs, used, grid, findings, pair, slice_axis=_slice_axis(metadata[reference.number])
     )
 
 
@@ -532,8 +532,7 @@ def _as_run(
     axis, assumed = phase_axis(metadata, affine)
     acquisition = acquisition_of(metadata, data.shape)
     keep, unusable = _usable_volumes(data, report)
-    slice_axis = slice_axis_of(metadata)
-    damaged, said = _damaged_base(data, report, keep, slice_axis)
+    damaged, said = _damaged_base(data, report, keep, _slice_axis(metadata))
     keep &= ~damaged
     levels, told = _levels(data, report, keep, where)
     drifted = drift(levels, report.bvals[keep] * report.bvecs[keep].any(axis=1))
@@ -591,12 +590,12 @@ def _usable_volumes(data: Volumes, report: GradientReport) -> tuple[BoolArray, l
     return report.usable & ~blank & ~maps & ~copied, findings
 
 
-def slice_axis_of(metadata: Metadata) -> int:
+def _slice_axis(metadata: Metadata) -> int:
     """Return the voxel axis of the slices: that of ``SliceEncodingDirection``, else the third.
 
     Examples
     --------
-    >>> slice_axis_of({}), slice_axis_of({'SliceEncodingDirection': 'j-'})
+    >>> _slice_axis({}), _slice_axis({'SliceEncodingDirection': 'j-'})
     (2, 1)
     """
     return 'ijk'.index(str(metadata.get('SliceEncodingDirection', 'k'))[0])
