@@ -201,8 +201,10 @@ def container_from_environment() -> dict[str, str] | None:
         digest prevails over the path of an Apptainer image, which tells others nothing.
     """
     tag = os.environ.get('BIDS_ACC_CONTAINER_TAG')
+    # Apptainer and the Singularity before it set their own; Docker sets none
     image = os.environ.get('APPTAINER_CONTAINER') or os.environ.get('SINGULARITY_CONTAINER')
     given = os.environ.get(DIGEST_VARIABLE, '').strip().removeprefix('docker://')
+    # a tag can be moved to another image, a digest cannot: nothing else is worth recording
     if given and not IMAGE_DIGEST.fullmatch(given):
         LOGGER.warning(
             '%s=%s is not used: it must be NAME@sha256: and 64 hexadecimal digits.',
@@ -321,6 +323,7 @@ def new_run_folder(output_dir: Path) -> Path:
     Path
         ``logs/<UTC date>-<time>_<random>`` below it.
     """
+    # jobs of an array start in the same second
     stamp = datetime.now(UTC).strftime('%Y%m%d-%H%M%S')
     folder = output_dir / 'logs' / f'{stamp}_{uuid4().hex[:8]}'
     folder.mkdir(parents=True)

@@ -118,6 +118,7 @@ def location(root: Path, output_dir: Path) -> str:
     """
     one, other = root.resolve(), output_dir.resolve()  # ".." leads out of a link's target
     common = Path(os.path.commonpath([one, other]))
+    # nothing in common but the root: a relative way would be longer, and break with either move
     if common == Path(common.anchor):
         return one.as_uri()
     return Path(os.path.relpath(one, start=other)).as_posix()

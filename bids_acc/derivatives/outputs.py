@@ -128,6 +128,7 @@ def load_table() -> Mapping[str, OutputSpec]:
         if not item.name.endswith('.yaml'):
             continue
         for key, entry in (yaml.safe_load(item.read_text()) or {}).items():
+            # YAML would keep the last of two rows without a word, and so would a dictionary
             if key in table:
                 raise ValueError(f'{item.name}: output key {key!r} stands twice')
             try:
@@ -140,6 +141,7 @@ def load_table() -> Mapping[str, OutputSpec]:
                         'inherit': tuple(_ALIASES.get(n, n) for n in entry.get('inherit', ())),
                     },
                 )
+            # a field that the declaration does not know is a misspelt one
             except TypeError as error:
                 raise ValueError(f'{item.name}: {key}: {error}') from error
             table[key] = spec

@@ -20,6 +20,7 @@ LABELS_PPM = {
     'tCr': 3.03,
     'tCho': 3.21,
     'mI': 3.56,
+    # the methylene line; the space tells the key from that of the methyl line
     'tCr ': 3.92,
 }
 """Where the well-known peaks stand."""
@@ -258,11 +259,13 @@ def plot_voxel(
     outline = None if acc is None else np.asarray(acc, dtype=float)
     figure = Figure(figsize=(9, 3.2), layout='constrained', facecolor='black')
     axes = figure.subplots(1, 3)
+    # a voxel outside of the image has no centre: then the middle of the image is shown
     weights = coverage if coverage.sum() > 0 else np.ones_like(coverage)
     centre = [
         round(float(np.average(np.arange(n), weights=weights.sum(axis=others))))
         for n, others in zip(t1w.shape, ((1, 2), (0, 2), (0, 1)), strict=True)
     ]
+    # not the maximum: fat and vessels are brighter than brain
     top = float(np.percentile(t1w[t1w > 0], 99)) if (t1w > 0).any() else 1.0
     names = ('sagittal', 'coronal', 'axial')
     for axis, (plane, name) in enumerate(zip(axes, names, strict=True)):

@@ -86,6 +86,7 @@ def init_failed_spectrum_wf(
     Workflow
     """
     inputs = failure.inputs
+    # Nipype takes letters, digits and underscores only
     name = re.sub(r'\W', '_', inputs.svs.name.split('.')[0])
     workflow = init_mrs_failed_wf(
         output_dir=output_dir,

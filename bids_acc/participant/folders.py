@@ -134,6 +134,7 @@ def check_apart(bids_dir: Path, output_dir: Path, work_dir: Path | None) -> None
         raise OutputError(f'{output_dir} is the dataset itself; {advice}')
     if _lies_in(bids_dir, output_dir):
         raise OutputError(f'{output_dir} holds the dataset {bids_dir}; {advice}')
+    # a later run would take such results for raw data of that subject
     if (raw := _subject_folder(output_dir, bids_dir)) is not None:
         raise OutputError(f'{output_dir} lies in {raw}, which holds raw data; {advice}')
     if work_dir is not None and (_same(work_dir, bids_dir) or _lies_in(work_dir, bids_dir)):
@@ -195,6 +196,7 @@ def check_ours(output_dir: Path) -> None:
     if not output_dir.is_dir():
         raise OutputError(f'{output_dir} is a file, not a folder; choose another output folder.')
     description = output_dir / 'dataset_description.json'
+    # a broken link is a description all the same, and would be written through
     if description.exists() or description.is_symlink():
         made = _generators(output_dir)
         if GENERATOR not in made:
@@ -239,6 +241,7 @@ def check_links(output_dir: Path) -> None:
         return
     root = _real(output_dir)
     for link in _linked_folders(output_dir):
+        # what lies outside may belong to another data set, or be shared
         if not _real(link).is_relative_to(root):
             raise OutputError(
                 f'{link} is a link that leads out of the output folder, to {_real(link)}; '
@@ -273,6 +276,7 @@ def default_work_dir(output_dir: Path) -> Path:
     Path
         Below the temporary folder, with the user's number in its name.
     """
+    # two output folders of one name must not share their intermediate files
     digest = hashlib.sha256(os.fsencode(output_dir)).hexdigest()[:12]
     return temporary_folder() / f'bids_acc-{os.getuid()}-{digest}'
 

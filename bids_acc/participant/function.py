@@ -54,6 +54,7 @@ class RunSet:
     def entities(self) -> dict[str, str]:
         """Entities that all runs share."""
         if len(self.runs) == 1:
+            # a second run that comes later must not change the name of the result
             return {k: v for k, v in self.runs[0].entities.items() if k != 'run'}
         same = set.intersection(*(set(run.entities.items()) for run in self.runs))
         return {k: v for k, v in sorted(same) if k != 'run'}
@@ -135,6 +136,7 @@ def _check_asked(asked: Sequence[str], tasks: Sequence[Sequence[str]]) -> None:
     """
     fitting = {words for conditions in tasks for words in made_of(conditions, asked)}
     for words in asked:
+        # called for its refusal, which names a misspelt condition better
         if tasks and words not in fitting:
             choose_contrasts([name for conditions in tasks for name in conditions], [words])
             raise SettingsError(

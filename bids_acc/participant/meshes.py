@@ -65,6 +65,7 @@ def _candidates(root: Path, space: str, subject: str, session: str | None) -> It
     own = [f'sub-{subject}_ses-{session}', f'sub-{subject}/ses-{session}'] if session else []
     places = [root / name for name in (*own, f'sub-{subject}', subject)]
     if space == 'fsLR':
+        # such a surface would sample the T1w image beside the cortex, and look well doing so
         if any(name in IN_MNI for name, _ in generated_by([root])):
             return
         places = [below for place in places for below in (place / 'anat', place / 'files', place)]

@@ -350,9 +350,11 @@ class EngineResult:
         float
             As the engine prints it where it does; at most 999.
         """
+        # a quotient of rounded numbers could move a bound over the limit that it was printed at
         if name in self.printed_crlb:
             return self.printed_crlb[name]
         value, sd = self.amount(name)
+        # zero without a bound is not detected all the same
         if math.isnan(value) or (math.isnan(sd) and value > 0):
             return math.nan
         return min(100 * sd / value, UNDETECTED_CRLB) if value > 0 else UNDETECTED_CRLB
@@ -426,6 +428,7 @@ class EngineResult:
     def _ratio(self, numerator: str, denominator: str) -> tuple[float, FloatArray]:
         """Ratio of two amounts and its derivatives by the amplitudes, (n,); NaN when undefined."""
         top, bottom = self.amount(numerator)[0], self.amount(denominator)[0]
+        # written so that NaN fails, too
         if not bottom > 0 or math.isnan(top):
             return math.nan, np.full(len(self.names), math.nan)
         ratio = top / bottom

@@ -53,6 +53,7 @@ def bounded_interval(estimate: float, sd: float) -> Interval:
     """
     if not (math.isfinite(estimate) and math.isfinite(sd)):
         return math.nan, math.nan
+    # a fit without noise knows its amounts
     if sd <= 0:
         return max(estimate, 0.0), max(estimate, 0.0)
     x = estimate / sd
@@ -121,6 +122,7 @@ def bounded_ratio_interval(estimates: npt.ArrayLike, covariance: npt.ArrayLike) 
     sd, sd_lower = (float(value) for value in np.sqrt(np.maximum(np.diagonal(matrix), 0.0)))
     low, high = bounded_interval(upper, sd)
     down, up = ((upper - low) / sd, (high - upper) / sd) if sd > 0 else (_TWO_SIDED, _TWO_SIDED)
+    # Fieller's limits do not exist where the denominator may be zero
     if not lower > max(up, _TWO_SIDED) * sd_lower:
         return math.nan, math.nan
     return (

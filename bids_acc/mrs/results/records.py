@@ -20,6 +20,7 @@ def _plain(value: object) -> object:
         return value.item()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    # read-only mappings are no dict
     if isinstance(value, dict) or hasattr(value, 'items'):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -290,6 +290,8 @@ def reference_as_received(reference: MrsData) -> MrsData:
     reference = as_received(reference)
     if reference.unusable:
         return reference
+    # a reference of which half of the shots were suppressed would halve the water, and double all
+    # levels
     high = unsuppressed_transients(reference.fids, reference.dwell_time)
     if high.any():
         note = f'water was suppressed in {_share(~high)} shots: left out.'
@@ -415,6 +417,7 @@ def from_the_echo(data: MrsData, reference: MrsData | None) -> tuple[MrsData, Mr
         samples_before_echo(data.fids[:, :, k], data.dwell_time, data.spectrometer_mhz, water)
         for k in range(data.fids.shape[2])
     }
+    # conditions that disagree tell nothing, and cutting one of them would spoil the difference
     before = found.pop() if len(found) == 1 else 0
     if before:
         note = (
@@ -465,6 +468,7 @@ def edit_index(data: MrsData, wanted: int) -> int:
     n_edits = data.fids.shape[2]
     if n_edits == 1:
         return 0
+    # who names a condition knows more than a header
     if 0 <= wanted < n_edits:
         return wanted
     if n_edits > 2:

@@ -143,6 +143,7 @@ def _dwell_time(image: nb.Nifti1Image, metadata: Metadata, source: str) -> tuple
     A header that holds no sampling interval (0 or 1 s, as image tools leave it) gives way to the
     sidecar, which is said.
     """
+    # the unit of time is written in the header, and not every writer leaves it at seconds
     scale = {'msec': 1e-3, 'usec': 1e-6}.get(image.header.get_xyzt_units()[1], 1.0)
     dwell = float(image.header.get_zooms()[3]) * scale
     width, told = (first_number(metadata.get(key)) for key in ('SpectralWidth', 'DwellTime'))
@@ -324,6 +325,7 @@ def unread(metadata: Metadata, source: str, reason: str) -> MrsData:
     """
     try:
         echo_time, repetition_time, frequency = check_metadata(metadata, source)
+    # the reason for which it is unread comes first; what else is wrong is said when that is mended
     except MetadataError:
         echo_time = repetition_time = frequency = math.nan
     return MrsData(
