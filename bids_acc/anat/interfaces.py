@@ -52,9 +52,9 @@ from bids_acc.images.volumes import (
     close_gaps,
     form_gap,
     is_skull_stripped,
-    lifted,
     lost_planes,
     outside_grid,
+    shifted_to_zero,
 )
 from bids_acc.surfaces.gifti import write_labels, write_map, write_surface
 from bids_acc.surfaces.template import load_template
@@ -120,7 +120,8 @@ def load_t1w(path: str | Path) -> tuple[SingleArray, FloatArray, float]:
     Returns
     -------
     data : (nx, ny, nz) ndarray of float32
-        Intensities; where they reach below zero, shifted (`bids_acc.images.volumes.lifted`).
+        Intensities; where they reach below zero, shifted
+        (`bids_acc.images.volumes.shifted_to_zero`).
     affine : (4, 4) ndarray
         Voxel to scanner RAS in mm.
     form_gap_mm : float
@@ -138,7 +139,7 @@ def load_t1w(path: str | Path) -> tuple[SingleArray, FloatArray, float]:
     check_volume(data, affine, str(path))
     sform, qform = header_forms(path)
     check_forms(sform, qform, str(path))
-    image = nb.as_closest_canonical(nb.Nifti1Image(lifted(data), affine))
+    image = nb.as_closest_canonical(nb.Nifti1Image(shifted_to_zero(data), affine))
     return image.get_fdata(dtype=np.float32), image.affine, form_gap(sform, qform, data.shape)
 
 

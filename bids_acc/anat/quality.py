@@ -111,7 +111,7 @@ def rim_dark_share(
 ) -> float:
     """Return how much of the rim of a brain mask is dark: fluid, and voxels half filled by it.
 
-    A mask that follows the brain has a rim of fluid and cortex; one that was cut too tightly ends
+    A mask that follows the brain has a rim of CSF and cortex; one that was cut too tightly ends
     in cortex or white matter. Dark is what has less than half of white matter's intensity. In
     the upper part of six real heads .51 to .74 of the rim are dark, .26 to .34 where 2 mm were
     taken off, as stripping tools do that leave no fluid, and .12 to .19 where 4 mm of cortex were

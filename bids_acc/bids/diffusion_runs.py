@@ -49,7 +49,7 @@ lost."""
 
 ECHO_TIME_S = 1e-3
 """Difference of echo times beyond which series are not joined: they have another b = 0 signal and
-another weight of fluid. At a T2 of 80 ms a millisecond changes the signal by 1.3 %."""
+another weight of CSF. At a T2 of 80 ms a millisecond changes the signal by 1.3 %."""
 
 
 SHAPES = re.compile(r'(ste|pte|spherical|planar)\d*')

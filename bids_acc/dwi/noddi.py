@@ -32,7 +32,7 @@ def combine_noddi(
     fitted = np.isfinite(maps['icvf']) & (np.nan_to_num(maps['icvf']) > 0)
     tissue = np.clip(1 - np.nan_to_num(maps['isovf'], nan=1.0), 0, 1)
     plain = combine_depths({'isovf': maps['isovf']}, fitted, grey_share, csf_share)
-    # Parameters of the tissue are those of its own part of the signal: a voxel of fluid says
+    # Parameters of the tissue are those of its own part of the signal: a voxel of CSF says
     # nothing of neurites.
     share = np.sqrt(tissue) * np.maximum(grey_share, MIN_SHARE)
     weights = share**2 * fitted

@@ -270,11 +270,11 @@ def form_gap(sform: FloatArray | None, qform: FloatArray | None, shape: tuple[in
 
 
 FAR_ABOVE = 0.25
-"""Darkest voxels that are brighter than this share of the range, see `lifted`. Own convention: the
-air of a T1w image is darker than any tissue, and stays so in noise and after a gamma of 0.5."""
+"""Darkest voxels that are brighter than this share of the range, see `shifted_to_zero`. Own
+convention: the air of a T1w image is darker than any tissue, and stays so in noise and after a gamma of 0.5."""
 
 
-def lifted(data: npt.ArrayLike) -> npt.NDArray[np.float32]:
+def shifted_to_zero(data: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """Shift intensities so that the darkest come to lie at zero; a background becomes zero.
 
     Standardised images, uniform ones of MP2RAGE from -0.5 to 0.5, and exports with air far below
@@ -299,11 +299,11 @@ def lifted(data: npt.ArrayLike) -> npt.NDArray[np.float32]:
 
     Examples
     --------
-    >>> lifted([[[-4.0, 1.0, 4.0]]]).round()
+    >>> shifted_to_zero([[[-4.0, 1.0, 4.0]]]).round()
     array([[[0., 5., 8.]]], dtype=float32)
-    >>> lifted([[[0.0, 1.0, 4.0]]])
+    >>> shifted_to_zero([[[0.0, 1.0, 4.0]]])
     array([[[0., 1., 4.]]], dtype=float32)
-    >>> lifted([[[1000.0, 1001.0, 1004.0]]]).round()
+    >>> shifted_to_zero([[[1000.0, 1001.0, 1004.0]]]).round()
     array([[[0., 1., 4.]]], dtype=float32)
     """
     data = np.asarray(data)
@@ -619,7 +619,7 @@ def finer(data: npt.ArrayLike, affine: FloatArray) -> tuple[npt.NDArray[np.float
 CUT_CM2 = 20.0
 """Flat face of a brain above which it is cut off, see `cut_area`. Own convention."""
 HEAD_RADIUS_MM = 80.0
-"""Of a ball as large as a brain with the fluid around it, 2145 mL."""
+"""Of a ball as large as a brain with the CSF around it, 2145 mL."""
 
 
 def cut_area(mask: npt.ArrayLike, voxel_sizes: npt.ArrayLike) -> float:

@@ -11,7 +11,7 @@ import pytest
 
 from bids_acc.anat.interfaces import load_t1w
 from bids_acc.exceptions import InputDataError
-from bids_acc.images.volumes import close_gaps, is_skull_stripped, lifted
+from bids_acc.images.volumes import close_gaps, is_skull_stripped, shifted_to_zero
 from tests.synthetic.strange_heads import (
     Head,
     nan_border,
@@ -112,7 +112,7 @@ def test_what_lies_above_zero_stays_as_it_is(head: Head) -> None:
     below = np.where(head.data < 20, head.data - 10, head.data)
     below = np.maximum(below, -6)
     for values in (np.maximum(head.data, 0), below):
-        np.testing.assert_array_equal(lifted(values), np.float32(values))
+        np.testing.assert_array_equal(shifted_to_zero(values), np.float32(values))
 
 
 def test_forms_that_differ_in_the_size_of_a_voxel_are_refused(tmp_path: Path, head: Head) -> None:
