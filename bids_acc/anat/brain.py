@@ -410,7 +410,8 @@ def _failure(seen: BoolArray | None, outline: BoolArray | None, affine: FloatArr
         for name, mask in (('the trained networks', seen), ('registration', outline))
     ]
     low, high = BRAIN_ML
-    found = [mask for mask in (seen, outline) if mask is not None]
+    # What is larger than a brain is none; its flat faces are those of a neck or a turned head.
+    found = [m for m in (seen, outline) if m is not None and volume_ml(m, affine) <= high]
     cut = max((cut_area(mask, voxel_sizes(affine)) for mask in found), default=0.0)
     part = (
         f' What was found ends in a flat face of {cut:.0f} cm2: the image seems to show a part of '

@@ -162,6 +162,20 @@ def test_half_a_head_is_named_as_that(
         find_brain(head, GRID, tmp_path)
 
 
+def test_what_is_larger_than_a_brain_is_not_called_a_part_of_a_head(
+    head: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A head that stands on its top: the networks take neck and face, flat at the image's side."""
+    much = distance() < 95
+    much[..., : SHAPE[2] // 3] = False
+    monkeypatch.setattr(brain, 'template_fits', lambda *_, **__: [])
+    monkeypatch.setattr(brain, '_seen_by_networks', lambda *_: much)
+    with pytest.raises(InputDataError, match=r'stands upright') as refused:
+        find_brain(head, GRID, tmp_path)
+    assert brain.volume_ml(much, GRID) > 2100
+    assert 'a part of the head' not in str(refused.value)
+
+
 def test_a_second_method_is_asked_again_before_it_disagrees(
     head: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
