@@ -46,6 +46,7 @@ from bids_acc.files.reading import check_gzip
 from bids_acc.images.files import header_forms
 from bids_acc.images.masks import dice
 from bids_acc.images.volumes import (
+    bared_area,
     check_forms,
     check_gaps,
     check_volume,
@@ -214,6 +215,7 @@ class PrepareT1w(SimpleInterface):
             'brain_method': brain.method,
             'brain_agreement': brain.agreement,
             'gap_share': gap_share,
+            'bared_cm2': float('nan') if stripped else bared_area(data, brain.mask, sizes),
             'form_gap_mm': form_gap_mm,
         }
         return runtime

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy import ndimage, sparse
 
 from bids_acc.anat.segmentation import UNEQUAL
-from bids_acc.images.volumes import CUT_CM2, FORM_GAP_MM
+from bids_acc.images.volumes import BARED_CM2, CUT_CM2, FORM_GAP_MM
 from bids_acc.typing import BoolArray
 
 EXPECTED: Mapping[str, tuple[float, float]] = MappingProxyType(
@@ -236,6 +236,13 @@ def unusual(
         if not low <= value <= high:
             meaning = f': {MEANING[name]}' if name in MEANING else ''
             found.append(f'{name} {value:.4g} (usual: {low:g} to {high:g}){meaning}')
+    # n/a where there is no head around the brain, which is nothing unusual
+    bared = figures.get('bared_cm2', math.nan)
+    if bared > BARED_CM2:
+        found.append(
+            f'bared_cm2 {bared:.4g} (usual: 0 to {BARED_CM2:g}): a part of the brain seems to be '
+            'erased, as by defacing, and surfaces near there are made up'
+        )
     gap = figures.get('form_gap_mm', math.nan)
     if gap > FORM_GAP_MM:
         found.append(f'sform and qform place the image {gap:.3g} mm apart; sform was used')

@@ -47,6 +47,7 @@ WHOLE: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         'anat': {
             'brain_agreement': '1', 'gap_share': '1', 'form_gap_mm': 'mm', 'brain_ml': 'mL',
+            'bared_cm2': 'cm2',
             'gm_share': '1', 'gm_wm_ratio': '1', 'euler_wm': '1', 'rim_dark_share': '1',
             'cut_cm2': 'cm2', 'field_of_view_share': '1', 'registration_dice': '1',
             'registration_dice_wm': '1', 'cnr': '1', 'snr_wm': '1',

@@ -407,6 +407,7 @@ QUALITY: Mapping[str, str] = {
     'acc_tsnr': 'temporal S/N of the anterior cingulate',
     'baseline_sensitivity_glu': 'change of Glu/tCr with the baseline',
     'baseline_sensitivity_glx_pct': 'change of Glx with the baseline (%)',
+    'bared_cm2': 'brain that borders on nothing (cm²)',
     'boundary_contrast': 'contrast at the white surface',
     'brain_agreement': 'agreement of two brain masks', 'brain_method': 'brain found by',
     'brain_ml': 'brain (mL)', 'choline_residual': 'residual of the cholines in the difference',

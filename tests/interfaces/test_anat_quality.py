@@ -105,7 +105,7 @@ def table(brain: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch) -> 
         model.write_text(json.dumps({**found, 'converged': True}))
         facts = {'voxel_max_mm': 2.0, 'skull_stripped': 'true', 'gap_share': 0.0,
                  'brain_method': 'background', 'brain_agreement': 0.98,
-                 'form_gap_mm': math.nan, 'tiv_ml': 1500.0}  # fmt: skip
+                 'bared_cm2': math.nan, 'form_gap_mm': math.nan, 'tiv_ml': 1500.0}  # fmt: skip
         result = AnatQuality(
             in_file=paths['in_file'], mask_file=paths['mask_file'],
             tpms=[paths[f'tpm{k}'] for k in range(3)], model_file=str(model),

@@ -24,7 +24,9 @@ from bids_acc.anat.brain_network import (
 )
 from bids_acc.anat.brain_registration import AffineFit, best_fit, carried_outline, head_box
 from bids_acc.anat.brain_weights import load_networks, weights_record
+from bids_acc.anat.quality import unusual
 from bids_acc.exceptions import ComputationError, InputDataError
+from bids_acc.images.volumes import BARED_CM2, bared_area
 
 GRID = np.array([[3.0, 0, 0, -105], [0, 3, 0, -125], [0, 0, 3, -105], [0, 0, 0, 1]])
 SHAPE = (70, 80, 70)
@@ -174,6 +176,19 @@ def test_what_is_larger_than_a_brain_is_not_called_a_part_of_a_head(
         find_brain(head, GRID, tmp_path)
     assert brain.volume_ml(much, GRID) > 2100
     assert 'a part of the head' not in str(refused.value)
+
+
+def test_a_brain_that_was_erased_in_part_is_flagged(head: np.ndarray) -> None:
+    """Defacing that went through the brain, askew: no flat face, but brain beside nothing."""
+    right = distance() < 66
+    assert bared_area(head, right, (3, 3, 3)) < 1
+    _, y, z = np.indices(SHAPE)
+    erased = y + z > 0.6 * (SHAPE[1] + SHAPE[2])
+    cut = np.where(erased, 0, head)
+    area = bared_area(cut, right & ~erased, (3, 3, 3))
+    assert area > 2 * BARED_CM2
+    assert any('erased' in flag for flag in unusual({'bared_cm2': area}))
+    assert not any('bared' in flag for flag in unusual({'bared_cm2': float('nan')}))
 
 
 def test_a_second_method_is_asked_again_before_it_disagrees(
