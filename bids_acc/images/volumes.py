@@ -271,7 +271,8 @@ def form_gap(sform: FloatArray | None, qform: FloatArray | None, shape: tuple[in
 
 FAR_ABOVE = 0.25
 """Darkest voxels that are brighter than this share of the range, see `shifted_to_zero`. Own
-convention: the air of a T1w image is darker than any tissue, and stays so in noise and after a gamma of 0.5."""
+convention: the air of a T1w image is darker than any tissue, and stays so in noise and after a
+gamma of 0.5."""
 
 
 def shifted_to_zero(data: npt.ArrayLike) -> npt.NDArray[np.float32]:
