@@ -133,7 +133,7 @@ def _left_out(files: Sequence[ImageFile]) -> dict[Path, str]:
     for bids_file in files:
         path, entities = Path(bids_file.path), bids_file.get_entities()
         if 'inversion' in entities or '_inv-' in path.name:
-            nulled[path] = 'metabolite-nulled, not fitted'
+            nulled[path] = 'metabolite-nulled, not fitted; --mrs-macromolecules takes it'
         elif (nucleus := _nucleus(path, entities)) in PROTON:
             proton = True
         else:

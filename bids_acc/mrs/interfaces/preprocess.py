@@ -34,6 +34,7 @@ from bids_acc.mrs.scan.conditions import (
 )
 from bids_acc.mrs.scan.differences import SecondCondition, second_condition
 from bids_acc.mrs.scan.io import MrsData, read_nifti_mrs, write_nifti_mrs
+from bids_acc.mrs.scan.nulled import nulled_sign
 from bids_acc.mrs.scan.report import BlockRecord, preprocessing_report, sign_records
 from bids_acc.mrs.signal.artefacts import (
     Artefact,
@@ -52,6 +53,7 @@ from bids_acc.mrs.signal.blocks import (
 from bids_acc.mrs.signal.preprocessing import (
     Preprocessed,
     checked_scale,
+    cold_water,
     nothing_usable,
     preprocess,
     wrong_axis,
@@ -141,7 +143,7 @@ class PreprocessSpectrum(SimpleInterface):
         wanted = self.inputs.edit_index
         # before editing is looked for: GE stores shots of unsuppressed water before the others,
         # and sixteen of them among thirty-two were taken for ON and OFF
-        data, own_water = water_apart(spectrum_as_received(data))
+        data, own_water = water_apart(spectrum_as_received(data, self.inputs.acquisition))
         data = tell_conditions(data, self.inputs.acquisition, wanted)
         condition = edit_index(data, wanted)
         reference, notes = self._reference(data)
@@ -160,7 +162,9 @@ class PreprocessSpectrum(SimpleInterface):
             second = self._second(data, done, condition, unusable)
             notes = [*notes, 'the labels ON and OFF are exchanged, by the height of NAA.']
         done, scale = checked_scale(done, data.dwell_time, data.spectrometer_mhz)
-        told = (*data.notes, *notes, scale, *second.notes, self.inputs.note, unusable)
+        axis = (data.dwell_time, data.spectrometer_mhz)
+        signs = (cold_water(done, *axis), nulled_sign(done.fid, *axis))
+        told = (*data.notes, *notes, scale, *signs, *second.notes, self.inputs.note, unusable)
         report = preprocessing_report(data, done, reference)
         report['edit_index'], report['editing'] = condition, second.report
         report['artefacts'] = sign_records([*artefacts, *second.artefacts])

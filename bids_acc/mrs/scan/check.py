@@ -32,13 +32,20 @@ from bids_acc.mrs.scan.conditions import (
 )
 from bids_acc.mrs.scan.conditions import edit_index as condition_of
 from bids_acc.mrs.scan.io import MrsData, read_nifti_mrs
+from bids_acc.mrs.scan.nulled import nulled_sign
 from bids_acc.mrs.signal.artefacts import (
     check_artefacts,
     filtered_decay,
     is_clipped,
     unsuppressed_water,
 )
-from bids_acc.mrs.signal.preprocessing import Preprocessed, checked_scale, preprocess, wrong_axis
+from bids_acc.mrs.signal.preprocessing import (
+    Preprocessed,
+    checked_scale,
+    cold_water,
+    preprocess,
+    wrong_axis,
+)
 from bids_acc.typing import Metadata
 
 Kind = Literal['refused', 'lacks', 'note', 'good']
@@ -144,7 +151,7 @@ def check_file(
     try:
         data = read_nifti_mrs(path, sidecar)
         notes = list(data.notes)
-        data, own_water = water_apart(spectrum_as_received(data))
+        data, own_water = water_apart(spectrum_as_received(data, acquisition))
         data = tell_conditions(data, acquisition, edit_index)
         condition = condition_of(data, edit_index)
     except InputDataError as error:
@@ -365,6 +372,8 @@ def _signal(data: MrsData, water: MrsData | None, condition: int) -> Iterator[Re
     yield _seen(done)
     if problem := checked_scale(done, *axis)[1]:
         yield Remark('lacks', f'{problem[0].upper()}{problem[1:]}')
+    for sign in filter(None, (cold_water(done, *axis), nulled_sign(done.fid, *axis))):
+        yield Remark('note', f'{sign[0].upper()}{sign[1:]}')
     left_out = done.n_transients - done.n_transients_used
     if left_out:
         told = f'{left_out} of {done.n_transients} transients are unlike the others: left out.'

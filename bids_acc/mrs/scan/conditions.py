@@ -65,7 +65,12 @@ _SEVERAL_TE = re.compile(
     r'(?<![a-z])(?:te[-_ ]?(?:av(?:e?ra)?g|series)|j[-_ ]?(?:press|resolved)|2d[-_ ]?j(?![a-z]))',
     re.IGNORECASE,
 )
-_NULLED = re.compile(r'macromol|met(?:ab(?:olite)?s?)?[-_ ]?null', re.IGNORECASE)
+_NULLED = re.compile(
+    r'macromol|met(?:ab(?:olite)?s?)?[-_ ]?null'
+    r'|(?<![a-z0-9])(?<!\d[-_ ])(?:press|steam|slaser)?mm(?![a-z])'  # no millimetres
+    r'|(?<![a-z])ti[-_ ]?\d{3,4}(?!\d)|inversion[-_ ]?recovery',
+    re.IGNORECASE,
+)
 _OFF = re.compile(r'(?:mega|edit(?:ed|ing)?)[-_ ]?off(?![a-z])|^off$', re.IGNORECASE)
 _ON = re.compile(r'(?<![a-z])(?:mega|edit(?:ed|ing)?)?[-_ ]?on(?![a-z])', re.IGNORECASE)
 
@@ -124,28 +129,33 @@ def several_echo_times(metadata: Metadata, acquisition: str = '') -> str:
     return ''
 
 
-def inversion_named(metadata: Metadata) -> str:
+def inversion_named(metadata: Metadata, acquisition: str = '') -> str:
     """Say that a field tells of an inversion before the sequence; empty where none does.
 
     Parameters
     ----------
     metadata : mapping
         BIDS metadata.
+    acquisition : str
+        Label of the ``acq`` entity.
 
     Examples
     --------
     >>> inversion_named({'InversionTime': 0.75})[:44]
     'InversionTime is 0.75: if the sequence inver'
-    >>> inversion_named({'ProtocolName': 'PRESS_metab_nulled'})[:45]
-    "ProtocolName 'PRESS_metab_nulled' names macro"
-    >>> inversion_named({'InversionTime': 0, 'ProtocolName': 'PRESS'})
+    >>> inversion_named({'ProtocolName': 'PRESS_TI_600'})[:46]
+    "ProtocolName 'PRESS_TI_600' names an inversion"
+    >>> inversion_named({}, 'pressMM')[:39]
+    "acq entity 'pressMM' names an inversion"
+    >>> inversion_named({'InversionTime': 0, 'ProtocolName': 'PRESS_30mm_TE30'}, '20mm')
     ''
     """
     remedy = 'inv- in its name marks such a scan, and --mrs-macromolecules takes it.'
-    for name in SEQUENCE_FIELDS:
-        if _NULLED.search(str(metadata.get(name, ''))):
-            told = f'{name} {str(metadata[name])!r} names macromolecules without metabolites'
-            return f'{told}: {remedy}'
+    places = {name: metadata.get(name) for name in SEQUENCE_FIELDS} | {'acq entity': acquisition}
+    for name, value in places.items():
+        if value and _NULLED.search(str(value)):
+            told = f'{name} {str(value)!r} names an inversion, or macromolecules'
+            return f'{told}: if metabolites were nulled, no level means anything; {remedy}'
     time = metadata.get('InversionTime')
     if isinstance(time, int | float) and time > 0:
         return (
@@ -239,13 +249,15 @@ def as_received(data: MrsData) -> MrsData:
     return repetitions_in_coils(without_receiver_faults(data))
 
 
-def spectrum_as_received(data: MrsData) -> MrsData:
+def spectrum_as_received(data: MrsData, acquisition: str = '') -> MrsData:
     """Undo what receiver and conversion did to a spectrum, or say why its arrays are no decays.
 
     Parameters
     ----------
     data : MrsData
         As read.
+    acquisition : str
+        Label of the ``acq`` entity.
 
     Returns
     -------
@@ -268,7 +280,7 @@ def spectrum_as_received(data: MrsData) -> MrsData:
         if reason:
             LOGGER.warning('%s: %s', data.source, reason)
             return replace(data, unusable=reason)
-        if inverted := inversion_named(data.metadata):
+        if inverted := inversion_named(data.metadata, acquisition):
             LOGGER.warning('%s: %s', data.source, inverted)
             data = replace(data, notes=(*data.notes, inverted))
     return as_received(data)
@@ -428,6 +440,7 @@ def from_the_echo(data: MrsData, reference: MrsData | None) -> tuple[MrsData, Mr
         data = replace(data, fids=data.fids[..., before:], notes=(*data.notes, note))
     if before and reference is not None:
         early = echo_sample(reference.fids, reference.dwell_time)
+        early = before if abs(early - before) <= 1 else early  # the sample that overshoots
         reference = replace(reference, fids=reference.fids[..., early:])
     return data, reference
 
@@ -548,7 +561,7 @@ def tell_conditions(data: MrsData, acquisition: str = '', wanted: int = -1) -> M
             raise MetadataError(_cycled(data, kinds))
         if kinds.clear:
             _check_two(data, transients, kinds)
-            return _split(data, kinds)
+            return _labelled(data, kinds, wanted)
     if wanted >= 0 or _only_off(data.metadata, acquisition):
         return data
     if field or (kinds is not None and kinds.doubtful):
@@ -597,6 +610,22 @@ def _refusal(data: MrsData, said: str, kinds: TwoKinds | None) -> str:
         'again with the editing dimension tagged (DIM_EDIT), or, if all transients are of one '
         'condition, say --mrs-edit-index 0.'
     )
+
+
+def _labelled(data: MrsData, kinds: TwoKinds, wanted: int) -> MrsData:
+    """Split two kinds; refuse those of which nothing tells the one without editing."""
+    both = _split(data, kinds)
+    try:
+        edit_index(both, wanted)
+    except MetadataError as error:
+        raise MetadataError(
+            f'{data.source}: its {data.fids.shape[1]} transients are of two kinds, '
+            f'{kinds.pattern}, and nothing tells what they are: two echo times, or editing of '
+            'which neither kind is without NAA. Keep the transients of one kind when converting, '
+            'or tag the dimension DIM_EDIT with its EditCondition; --mrs-edit-index fits one kind '
+            'alone (0 for that of the first transient, 1).'
+        ) from error
+    return both
 
 
 def _split(data: MrsData, kinds: TwoKinds) -> MrsData:

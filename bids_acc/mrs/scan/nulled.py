@@ -30,6 +30,10 @@ RESIDUALS_PPM = (2.008, 3.027, 3.21, 3.92)
 RANGE_PPM = (0.5, 4.1)
 """Where macromolecules resonate beside water."""
 
+LIKE_MACROMOLECULES = 0.75
+"""Least correlation with the published spectrum of one of which metabolites were nulled: a real
+one has .84, lipid alone some .6. A convention."""
+
 LARGEST_SHIFT_PPM = 0.15
 """The ppm scale is looked for within this distance on both sides."""
 
@@ -63,8 +67,8 @@ def without_metabolites(
 
 def shift_and_phase_of(
     fid: ComplexArray, dwell_time: float, spectrometer_mhz: float
-) -> tuple[float, float]:
-    """Displacement in ppm and phase in rad of a macromolecule spectrum.
+) -> tuple[float, float, float]:
+    """Displacement in ppm and phase in rad of a macromolecule spectrum, and how alike it is.
 
     Magnitudes are correlated with those of the published spectrum for the displacement; the phase
     is that of the best complex factor between both.
@@ -80,6 +84,8 @@ def shift_and_phase_of(
     -------
     shift_ppm, phase_rad : float
         To be taken away.
+    likeness : float
+        Correlation with the published spectrum, 0 to 1; brain with metabolites has some .6 to .85.
     """
     ppm = ppm_axis(2 * fid.size, dwell_time, spectrometer_mhz)
     inside = ppm_mask(ppm, *RANGE_PPM)
@@ -97,7 +103,37 @@ def shift_and_phase_of(
         )
         if score > best[0]:
             best = (score, float(shift), float(np.angle(inner)))
-    return best[1], best[2]
+    return best[1], best[2], best[0]
+
+
+def nulled_sign(fid: ComplexArray, dwell_time: float, spectrometer_mhz: float) -> str:
+    """Say that a spectrum looks as if metabolites were nulled; empty when it does not.
+
+    Then the macromolecules at 0.9 ppm stand higher than any singlet, and all else is like the
+    published spectrum of macromolecules.
+
+    Parameters
+    ----------
+    fid : (n_points,) ndarray
+        Preprocessed decay.
+    dwell_time, spectrometer_mhz : float
+        Sampling interval in s and spectrometer frequency in MHz.
+    """
+    if not np.all(np.isfinite(fid)):
+        return ''
+    magnitude = np.abs(to_spectrum(fid))
+    ppm = ppm_axis(fid.size, dwell_time, spectrometer_mhz)
+    at = [ppm_mask(ppm, low, high) for low, high in ((0.75, 1.05), (1.9, 4.1))]
+    methyl, others = (float(magnitude[mask].max()) if mask.any() else 0.0 for mask in at)
+    if methyl < others:
+        return ''
+    if shift_and_phase_of(fid, dwell_time, spectrometer_mhz)[2] < LIKE_MACROMOLECULES:
+        return ''
+    return (
+        'macromolecules at 0.9 ppm stand higher than NAA, creatine and cholines, and the spectrum '
+        'is like theirs alone: if metabolites were nulled, inv- in its name marks such a scan, '
+        'and --mrs-macromolecules takes it.'
+    )
 
 
 def nulled_spectrum(data: MrsData) -> Spectrum:
@@ -127,7 +163,7 @@ def nulled_spectrum(data: MrsData) -> Spectrum:
     fid = align_transients(transients, data.dwell_time)[0].mean(axis=0)
     fid = remove_residual_water(fid, *axis)
     fid = without_metabolites(fid, *axis)
-    shift, phase = shift_and_phase_of(fid, *axis)
+    shift, phase, _ = shift_and_phase_of(fid, *axis)
     fid = shift_and_phase(fid, data.dwell_time, -shift * data.spectrometer_mhz, phase)
     return Spectrum(
         fid=fid,

@@ -163,6 +163,8 @@ def samples_before_echo(
     candidates -= {0}
     if not candidates:
         return 0
+    # a filter leaves half of the first sample and overshoots in the next, which is highest
+    candidates |= {before - 1 for before in candidates}
     coil = int(np.argmax(np.sum(np.abs(fids) ** 2, axis=(1, 2))))
     # what the transients do not share, by the sample at which all of them are high
     turns = np.exp(-1j * np.angle(fids[coil, :, max(candidates)]))

@@ -23,9 +23,11 @@ from bids_acc.mrs.signal.alignment import (
 )
 from bids_acc.mrs.signal.coils import LEAST_AGREEMENT, coil_agreement, combine_coils
 from bids_acc.mrs.signal.ending import wrapped_samples
+from bids_acc.mrs.signal.heights import two_heights
 from bids_acc.mrs.signal.measures import peak_measures
 from bids_acc.mrs.signal.referencing import (
     LARGEST_SHIFT_PPM,
+    SINGLETS_PPM,
     WIDEST_SHIFT_PPM,
     find_phase,
     find_shift,
@@ -63,6 +65,10 @@ LEAST_WATER = 40.0
 """A reference that is no higher than the spectrum (`LEAST_OVER_OWN`) and holds less than this many
 times as much water as all else was suppressed: its phase is that of metabolites too, which a
 correction would print into the spectrum. A convention."""
+
+COLD_WATER_PPM = 4.73
+"""Water beyond this, on the scale of NAA, creatine and cholines, is colder than 31 degrees
+Celsius. In real scans at hand its reference lies at 4.67; a convention."""
 
 TURNED_LIMIT = 1.15
 """A water reference is taken as conjugated when its conjugate makes NAA higher than the reference
@@ -141,6 +147,8 @@ class Preprocessed:
     """What another condition of the scan needs; None when there was nothing usable."""
     reference_problem: str = ''
     """Why the water reference shares no scale with the spectrum; empty when it does."""
+    uneven: str = ''
+    """That the transients are of two heights; empty when they are not."""
 
 
 class _History:
@@ -268,6 +276,21 @@ def _align_and_average(
         )
     history.add('average', aligned.mean(axis=0), f'mean of {aligned.shape[0]} transients')
     return aligned.mean(axis=0), alignment, used
+
+
+def _uneven(
+    transients: ComplexArray,
+    alignment: Alignment | None,
+    used: BoolArray,
+    conjugated: bool,
+    history: _History,
+) -> str:
+    """Say that the transients that were averaged are of two heights; empty when they are not."""
+    if alignment is None:
+        return ''
+    corrections = alignment.frequency_hz[used], alignment.phase_rad[used]
+    aligned = shift_and_phase(transients[used], history.axis[0], *corrections)
+    return two_heights(aligned.conj() if conjugated else aligned, *history.axis)
 
 
 def _between(before: ComplexArray, after: ComplexArray) -> ComplexArray:
@@ -567,6 +590,7 @@ def preprocess(
     averaged, water = fid, _averaged_water(coils, dwell_time, fid.size)
     fid, water = _centred(fid, water, history)
     fid, water, conjugated = _turned(fid, water, history)
+    uneven = _uneven(coils.transients, alignment, used, conjugated, history)
     fid = _correct_eddy_currents(fid, water, eddy_current, history)
 
     before = averaged.conj() if conjugated else averaged
@@ -598,6 +622,7 @@ def preprocess(
         used=used,
         replay=Replay(coils.alive, coils.weights, conjugated, turn, before * turn, window),
         reference_problem=coils.problem,
+        uneven=uneven,
     )
 
 
@@ -667,6 +692,39 @@ def wrong_axis(done: Preprocessed, dwell_time: float, spectrometer_mhz: float) -
     )
 
 
+def cold_water(done: Preprocessed, dwell_time: float, spectrometer_mhz: float) -> str:
+    """Say that water lies where that of a phantom at room temperature does; empty when not.
+
+    The distance of water to NAA is a thermometer (Cady et al. 1995, Magn Reson Med 33:862,
+    https://doi.org/10.1002/mrm.1910330620; measured from 30 to 40 degrees, and taken beyond).
+    Residual water and reference must agree, because suppression moves the one and another carrier
+    the other.
+
+    Parameters
+    ----------
+    done : Preprocessed
+        Spectrum and water.
+    dwell_time, spectrometer_mhz : float
+        Sampling interval in s and spectrometer frequency in MHz.
+    """
+    if done.water is None or done.replay is None or not np.any(done.fid):
+        return ''
+    own = 4.65 - _highest(done.replay.wet - done.fid, dwell_time) / spectrometer_mhz
+    # the correction of eddy currents brings the water of the reference to the centre
+    corrected = any(step.step == 'eddy_current' and step.applied for step in done.steps)
+    offset = 0.0 if corrected else _highest(done.water, dwell_time)
+    scaled = 4.65 - offset / spectrometer_mhz - done.shift_ppm
+    coldest = min(own, scaled)
+    if coldest < COLD_WATER_PPM or abs(own - scaled) > WINDOW_SLACK_PPM:
+        return ''
+    distance = coldest - SINGLETS_PPM[0]
+    return (
+        f'water lies {distance:.2f} ppm from NAA, as at about {286.9 - 94.0 * distance:.0f} '
+        'degrees Celsius: if this is a phantom, relaxation and macromolecules are not those of '
+        'brain, for which levels are meant.'
+    )
+
+
 def checked_scale(
     done: Preprocessed, dwell_time: float, spectrometer_mhz: float
 ) -> tuple[Preprocessed, str]:
@@ -686,6 +744,10 @@ def checked_scale(
     problem : str
         What is wrong; empty when nothing is.
     """
+    if done.uneven:
+        scale = '; no water scaling' if done.water_amplitude > 0 else ''
+        done = replace(done, water_amplitude=math.nan)
+        return done, f'{done.uneven}{scale}. {done.reference_problem}'.rstrip()
     if not (done.water_amplitude > 0 and np.any(done.fid)):
         return done, done.reference_problem
     lines = singlet_amplitudes(done.fid, dwell_time, spectrometer_mhz)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import median_filter
 
 from bids_acc.typing import BoolArray, ComplexArray
 
@@ -33,6 +34,9 @@ of lines falls so much in one sample. A convention."""
 
 FILTERED = 8
 """Samples at the start, which digital filters of receivers shape, and which are no spikes."""
+
+LATEST_START = 128
+"""Samples within which a decay begins; filters of receivers delay it by some 70. A convention."""
 
 MOST_SPIKES = 3
 """A decay that departs in more samples holds something else than spikes."""
@@ -137,9 +141,16 @@ def _spikes(fids: ComplexArray) -> BoolArray:
     highest = np.maximum.reduce([np.roll(away, k, axis=-1) for k in (-2, -1, 1, 2)])
     alone = np.zeros(fids.shape, dtype=bool)  # where a decay begins or is cut off, it is a step
     alone[..., 1:-1] = np.abs(fids[..., 2:] - fids[..., :-2]) < away[..., 1:-1]
-    alone[..., :FILTERED] = False
+    alone[..., : _start(fids) + FILTERED] = False
     found |= alone & (usual > 0) & (away > SPIKE * usual) & (away > highest)
     return found
+
+
+def _start(fids: ComplexArray) -> int:
+    """Sample at which decays begin, before which a filter fills; seen without single samples."""
+    height = np.abs(fids[..., : min(LATEST_START, fids.shape[-1] // 2)])
+    height = np.sqrt(np.mean(height**2, axis=tuple(range(height.ndim - 1))))
+    return int(np.argmax(median_filter(height, 5, mode='nearest')))
 
 
 def leading_zeros(fids: npt.ArrayLike) -> int:

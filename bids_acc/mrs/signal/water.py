@@ -293,9 +293,10 @@ def reference_problem(water: float, singlet: float) -> str:
             f'no water scaling: {what}, which is some 1000 times in brain: its water was '
             'suppressed, or spectrum and reference are exchanged, or summed differently.'
         )
+    partly = 'if its water was partly suppressed, or ' if ratio < low else 'if '
     return (
         f'{what}, which is some 1000 times in brain: levels scaled to water are off by as much '
-        'if transients were summed in one file and averaged in the other.'
+        f'{partly}transients were summed in one file and averaged in the other.'
     )
 
 

@@ -209,3 +209,14 @@ def test_names_of_several_echo_times_and_of_on_alone_are_refused(rng: np.random.
         assert tell_conditions(acquisition(shots, metadata), wanted=0).fids.shape[2] == 1
     for metadata in ({'EditCondition': 'OFF'}, {'EditCondition': ['ON', 'OFF']}, {}):
         assert tell_conditions(acquisition(shots, metadata)).fids.shape[2] == 1
+
+
+def test_two_kinds_that_nothing_names_are_refused_with_what_they_may_be(
+    rng: np.random.Generator,
+) -> None:
+    """Blocks of two echo times, of which neither is without NAA."""
+    other = lines({ppm: 0.7 * height for ppm, height in OFF.items()} | {2.35: 0.0, 3.7: 8.0})
+    shots = noisy(np.repeat([lines(OFF), other], 8, axis=0), rng, 1.0)
+    with pytest.raises(MetadataError, match='nothing tells what they are: two echo times'):
+        tell_conditions(acquisition(shots))
+    assert tell_conditions(acquisition(shots), wanted=1).fids.shape == (1, 8, 2, N)

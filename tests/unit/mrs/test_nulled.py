@@ -8,7 +8,12 @@ import pytest
 from bids_acc.exceptions import InputDataError, SettingsError
 from bids_acc.mrs.basis.macromolecules import birch_fid
 from bids_acc.mrs.scan.io import MrsData
-from bids_acc.mrs.scan.nulled import nulled_spectrum, read_nulled, shift_and_phase_of
+from bids_acc.mrs.scan.nulled import (
+    nulled_sign,
+    nulled_spectrum,
+    read_nulled,
+    shift_and_phase_of,
+)
 from bids_acc.mrs.spectrum import to_spectrum
 
 DWELL, MHZ, N = 5e-4, 127.75, 1024
@@ -21,9 +26,24 @@ def acquisition(fid: np.ndarray) -> MrsData:
 
 def test_shift_and_phase_are_found() -> None:
     moved = birch_fid(N, DWELL, MHZ) * np.exp(1j * 0.7 - 2j * np.pi * 0.05 * MHZ * TIME)
-    shift, phase = shift_and_phase_of(moved, DWELL, MHZ)
+    shift, phase, likeness = shift_and_phase_of(moved, DWELL, MHZ)
     assert shift == pytest.approx(0.05, abs=0.006)
     assert phase == pytest.approx(0.7, abs=0.05)
+    assert likeness == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize(('naa', 'lipid', 'nulled'), [(0, 0, True), (3, 0, False), (0, 3, False)])
+def test_a_nulled_spectrum_is_told_from_brain_and_from_lipid(
+    naa: float, lipid: float, nulled: bool
+) -> None:
+    known = birch_fid(N, DWELL, MHZ)
+    unit = float(np.abs(known[0])) / 10
+    lines = ((naa, 2.008, 15), (naa, 3.027, 15), (lipid, 1.3, 60), (lipid, 0.9, 60))
+    for height, ppm, damping in lines:
+        known = known + 10 * unit * height * np.exp(
+            (2j * np.pi * (4.65 - ppm) * MHZ - damping) * TIME
+        )
+    assert bool(nulled_sign(known, DWELL, MHZ)) is nulled
 
 
 def test_water_and_residual_creatine_are_taken_out() -> None:

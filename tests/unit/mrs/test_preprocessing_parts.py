@@ -14,6 +14,7 @@ from bids_acc.mrs.signal.coils import coil_agreement, combine_coils, noise_covar
 from bids_acc.mrs.signal.measures import full_width_half_maximum, noise_sd, peak_measures
 from bids_acc.mrs.signal.preprocessing import (
     checked_scale,
+    cold_water,
     nothing_usable,
     preprocess,
     wrong_axis,
@@ -409,3 +410,23 @@ def test_a_wrong_sampling_interval_or_field_is_told(
     told = wrong_axis(preprocess(raw[0], dwell, mhz), dwell, mhz)
     assert word in told
     assert bool(told) == bool(word)
+
+
+@pytest.mark.parametrize('conjugate', [False, True])
+def test_transients_of_two_gains_scale_nothing(raw: tuple, conjugate: bool) -> None:
+    svs, ref = (part.conj() if conjugate else part for part in raw)
+    assert not preprocess(svs, DWELL, MHZ, ref).uneven
+    gains = np.repeat([1.0, 2.5], 12)[None, :, None]
+    done, problem = checked_scale(preprocess(svs * gains, DWELL, MHZ, ref), DWELL, MHZ)
+    assert problem.startswith('12 of the 24 transients are 2.5 times as high as the others')
+    assert problem.endswith('no water scaling.')
+    assert math.isnan(done.water_amplitude)
+
+
+@pytest.mark.parametrize(('ppm', 'cold'), [(4.66, False), (4.78, True)])
+def test_water_of_a_phantom_is_said(ppm: float, cold: bool, rng: np.random.Generator) -> None:
+    water = np.exp((2j * np.pi * (4.65 - ppm) * MHZ - 20) * TIME)
+    svs = brain() + 100 * water + white(rng, 0.05, N)
+    done = preprocess(svs[None, None], DWELL, MHZ, 4e4 * water[None, None])
+    told = cold_water(done, DWELL, MHZ)
+    assert ('as at about 26 degrees' in told) if cold else not told

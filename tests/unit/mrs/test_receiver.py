@@ -17,6 +17,7 @@ from bids_acc.mrs.scan.conditions import (
 from bids_acc.mrs.scan.io import MrsData, read_nifti_mrs
 from bids_acc.mrs.signal.alignment import shift_and_phase
 from bids_acc.mrs.signal.artefacts import unsuppressed_water
+from bids_acc.mrs.signal.beginning import samples_before_echo
 from bids_acc.mrs.signal.preprocessing import checked_scale, preprocess
 from bids_acc.mrs.signal.receiver import leading_zeros, receiver_offset, without_spikes
 from tests.unit.mrs.test_artefacts import DWELL, MHZ, N, brain, line
@@ -172,3 +173,13 @@ def test_coils_and_transients_whose_tags_are_exchanged(rng: np.random.Generator)
 def test_a_dead_coil_does_not_stop_the_search_for_editing(rng: np.random.Generator) -> None:
     fids = np.concatenate([series(rng), 0 * series(rng), 1j * series(rng)])
     assert tell_conditions(data(fids)).fids.shape == fids.shape
+
+
+def test_a_filter_that_fills_holds_no_spikes() -> None:
+    """As Bruker stores it: 68 samples in which the filter rings, then the decay."""
+    fids = np.stack([brain() + line(4.7, 300, 8), line(4.65, 40_000, 6)])
+    frequency = np.fft.fftfreq(4 * N)
+    passed = np.exp(-2j * np.pi * 67.98 * frequency) / (1 + np.abs(frequency / 0.46) ** 60)
+    stored = np.fft.ifft(np.fft.fft(fids, 4 * N) * passed)[:, :N]
+    assert not without_spikes(stored)[1][:, :68].any()
+    assert samples_before_echo(stored[:1, None], DWELL, MHZ, stored[1:, None]) == 68
