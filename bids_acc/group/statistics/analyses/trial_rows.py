@@ -7,7 +7,7 @@ were seen at every visit (completers). Who was not is named in the table ``dropo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -212,6 +212,14 @@ def _slopes(
     unknown = [visit for visit in visits if visit.removeprefix('ses-') not in at]
     if unknown:
         raise InputDataError(f'Sessions/Time: no time is given for session {unknown[0]!r}.')
+    # weeks at one visit and days at another make a line of nothing
+    times = [(at[visit.removeprefix('ses-')], visit) for visit in visits]
+    for (before, one), (after, other) in pairwise(times):
+        if after < before:
+            raise InputDataError(
+                f'Sessions/Time: {other} is at {after:g}, before {one} at {before:g}, against the '
+                'order of the sessions: write all times in one unit, or correct Sessions/Order.'
+            )
     arms = followed(study, frame, visits)
     data = frame[frame['group'].isin(arms)].assign(
         time=frame['session_id'].map(lambda label: at[str(label).removeprefix('ses-')])

@@ -158,7 +158,7 @@ def columns_of_numbers(model: Model) -> list[str]:
     Parameters
     ----------
     model : Model
-        Its continuous covariates, clinical scores and demographics.
+        Its continuous covariates, clinical scores, demographics and the score of improvement.
 
     Returns
     -------
@@ -167,6 +167,8 @@ def columns_of_numbers(model: Model) -> list[str]:
     """
     names = [c.column for c in model.covariates if c.kind != 'categorical']
     names += [*model.content['Clinical']['Scores'], *model.content['Demographics']['Continuous']]
+    improvement = model.content['Sessions']['Improvement']
+    names += [] if improvement is None else [improvement['Score']]
     return list(dict.fromkeys(names))
 
 

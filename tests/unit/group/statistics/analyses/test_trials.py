@@ -223,6 +223,12 @@ def test_normalisation_compares_each_visit_with_controls_seen_once(tables):
     assert after['n_per_group'] == 'HC=20;drug=21'
 
 
+def test_times_in_two_units_are_refused(trial):
+    tables = analysed(trial, Time={'pre': 0, 'w2': 14, 'w8': 8})
+    told = ' '.join(tables['trial']['note'])
+    assert 'ses-w8 is at 8, before ses-w2 at 14, against the order of the sessions' in told
+
+
 def test_time_of_every_session_is_needed(trial):
     found = analysed(trial, Time={'pre': 0, 'w2': 2, 'w9': 9})
     notes = ' '.join(found['trial']['note'])

@@ -111,3 +111,11 @@ def test_a_group_of_which_nothing_passed_is_said():
     assert told == [
         'No value of Glx passed its gate in FL (9 measured): the group is in no comparison of it.'
     ]
+
+
+def test_a_score_of_improvement_that_is_no_number_is_named():
+    model = parse_model({**MODEL, 'Sessions': {'Improvement': {'Score': 'madrs'}}})
+    frame = people(madrs=['LOCF', *range(19)])
+    told = ' '.join(column_notes(frame, model, {}, []))
+    assert "madrs holds 'LOCF'" in told
+    assert 'left out as missing' in told
