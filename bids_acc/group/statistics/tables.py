@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -173,6 +174,37 @@ DESCRIPTIONS: Mapping[str, str] = MappingProxyType(
 )
 """Columns that only some tables have."""
 
+EFFECTS: Mapping[str, str] = MappingProxyType(
+    {
+        'cohen_d': 'Difference of means over the pooled standard deviation; limits by the '
+        'noncentral t',
+        'hedges_g': "Cohen's d times J = gamma(df/2) / (sqrt(df/2) gamma((df - 1)/2)), which both "
+        'limits are multiplied by too',
+        'hedges_g_adjusted': 'J times estimate over sd_residual, the residual standard deviation '
+        "of the model; limits by the noncentral t with the model's df2, times se / sd_residual",
+        'cohen_dz': 'Mean change over the standard deviation of the changes; limits by the '
+        'noncentral t',
+        'mean_difference': 'Difference of means in the unit of the response; limits by t',
+        'difference_of_differences': 'Change of one group minus that of the other, in the unit of '
+        'the response; limits by t',
+        'difference_in_sd': 'Difference of adjusted means over the residual standard deviation, '
+        'without J; limits by t',
+        'r': 'Pearson correlation, t / sqrt(t^2 + df2); limits by Fisher, with standard error '
+        '1 / sqrt(df2 - 1)',
+        'partial_r': 'Partial correlation, covariates equal, t / sqrt(t^2 + df2); limits by '
+        'Fisher, with standard error 1 / sqrt(df2 - 1)',
+        'partial_correlation': 'The same as r or partial_r of the relation that the row is of',
+        'partial_eta2': 'F df1 / (F df1 + df2); limits by the noncentral F as '
+        'lambda / (lambda + df2)',
+        'cramers_v': 'sqrt(chi squared / (n smaller_dim)); limits by the noncentral chi squared',
+        'rank_biserial': '2 U / (n_a n_b) - 1; limits of Newcombe 2006, method 5',
+        'risk_difference': 'Difference of two shares; limits of Newcombe 1998, method 10',
+        'mean_hedges_g': 'Mean of the cohorts, g = J t sqrt(1/n_a + 1/n_b) of the adjusted t with '
+        'df2 in J, weighted by one over 1/n_a + 1/n_b + g^2 / (2 n) (plus tau2)',
+    }
+)
+"""What the effect sizes are, with their intervals; others are told by ``method``."""
+
 
 def _cell(value: object, exact: bool) -> str:
     """Write one cell; an exact number has the fewest digits that give it back."""
@@ -214,7 +246,7 @@ def table_text(table: pd.DataFrame, *, exact: bool = False) -> str:
 
 def data_dictionary(
     table: pd.DataFrame, title: str = '', extra: Mapping[str, str] | None = None
-) -> dict[str, str | dict[str, str]]:
+) -> dict[str, Any]:
     """Describe each column of a table, for its JSON sidecar.
 
     Parameters
@@ -228,7 +260,12 @@ def data_dictionary(
     """
     known = {**DESCRIPTIONS, **(extra or {}), **COLUMNS}
     head = {'Description': title} if title else {}
-    columns = {str(c): {'Description': known.get(str(c), str(c))} for c in table.columns}
+    columns: dict[str, dict[str, Any]] = {
+        str(c): {'Description': known.get(str(c), str(c))} for c in table.columns
+    }
+    if 'effect_name' in columns:
+        used = sorted(set(table['effect_name'].dropna().astype(str)) & set(EFFECTS))
+        columns['effect_name']['Levels'] = {name: EFFECTS[name] for name in used}
     return {**head, **columns}
 
 

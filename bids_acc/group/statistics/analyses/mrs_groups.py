@@ -92,6 +92,8 @@ def detected_rate(study: Study, name: str, frame: pd.DataFrame) -> float:
         From 0 to 1; NaN without spectra. Tables without ``detected`` count values that are
         there.
     """
+    if study.mrs.empty:  # a column of the table of people that is called like a metabolite
+        return NAN
     table = study.mrs[study.mrs['metabolite'].astype(str) == name]
     if 'unit_scheme' in table.columns:
         table = table[table['unit_scheme'] == study.model.content['Mrs']['UnitScheme']]

@@ -62,7 +62,8 @@ def relation(
     if name is None:
         return []
     retained = retained_responses(earlier.get('ancova'), study.model)
-    measures = [m for m in structure_measures(study) if m.name in retained]
+    # a level that is a response too (Responses/Columns) has no relation to itself
+    measures = [m for m in structure_measures(study) if m.name in retained and m.name != name]
     # group stays in the model: without it, a difference of groups in both is a relation
     base = ['group', name, *study.model.covariate_names]
     rows = nothing_retained('relation', earlier.get('ancova'), study.model, retained)

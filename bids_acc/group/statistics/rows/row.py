@@ -45,9 +45,12 @@ COLUMNS: Mapping[str, str] = {
     'n_per_group': 'Participants per group, group=n separated by semicolons',
     'effect_name': 'Name of the effect size',
     'effect': 'Effect size',
-    'ci_low': 'Lower limit of the confidence interval of the effect size',
-    'ci_high': 'Upper limit of the confidence interval of the effect size',
-    'p_unc': 'Two-sided p value, not corrected for other tests',
+    'ci_low': 'Lower limit of the confidence interval of the effect size: at the level of the '
+    'model (ConfidenceLevel, by default 95 %); at 90 % beside one-sided tests at 0.05: F, chi '
+    'squared (Steiger 2004) and equivalence',
+    'ci_high': 'Upper limit of that interval',
+    'p_unc': 'p value, not corrected for other tests: two-sided for t, z and U; of the upper '
+    'tail for F and chi squared; for equivalence the larger of two one-sided ones',
     'p_corrected': "p value corrected within the family by the family's method",
     'p_fdr': 'p value after Benjamini and Hochberg within the family',
     'p_bonf': 'p value after Bonferroni within the family',
