@@ -56,6 +56,8 @@ ENOUGH_FILES = 16384
 process that started it (own convention)."""
 MOST_PAGES = 4
 """Pages that the last line names one by one."""
+NOT_CHECKED = '--skip-bids-validation: dataset_description.json was not checked'
+"""Said in the plan and in the log of the run."""
 ISOLATED = ('PYTHONPATH', 'PYTHONUSERBASE', 'PYTHONSTARTUP')
 """Variables of the host that leak into a container and change which code is imported."""
 
@@ -317,6 +319,8 @@ def run_participant(request: Request) -> ExitCode:
     rows = [row for job in jobs for row in job.plan.values()]
     everybody = not (request.participant_labels or request.session_labels)
     if request.dry_run:
+        if request.skip_bids_validation:
+            LOGGER.warning(NOT_CHECKED)
         with _printing():
             print_plan(rows, request.dry_run)
         plan.refuse_nothing(rows, everybody=everybody)
@@ -325,6 +329,8 @@ def run_participant(request: Request) -> ExitCode:
     folders = run.open_run(request, jobs)
     _set_up_logging(request.verbosity, folders.logs)
     _keep_request(request, folders.logs)
+    if request.skip_bids_validation:
+        LOGGER.warning(NOT_CHECKED)
     if request.verbosity >= 0:
         print_plan(rows, 'text', stream=sys.stderr)
     text, code = verdict(run.run_participant(request, jobs, folders))

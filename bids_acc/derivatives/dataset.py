@@ -104,7 +104,10 @@ def name_patterns(spec: OutputSpec) -> list[str]:
     ['*_space-fsaverage_den-41k_thickness.*', '*_space-fsaverage_den-10k_thickness.*']
     >>> name_patterns(output_spec('dwi_map'))
     ['*_model-tensor_param-*']
+    >>> name_patterns(output_spec('dwi_preproc_bval'))  # the image itself is known
+    ['*_desc-preproc_dwi.bval']
     """
+    extension = spec.entities.get('extension', '')
     ends = [f'_{spec.entities.get("suffix", "")}.*']
     for long in reversed([name for name in ENTITIES if name != 'subject']):
         short = ENTITIES[long]
@@ -116,6 +119,8 @@ def name_patterns(spec: OutputSpec) -> list[str]:
             ends = [f'_{short}-*']
         elif long in spec.free or long in spec.inherit:
             break
+    if extension in UNKNOWN_EXTENSIONS:
+        ends = [end.removesuffix('.*') + extension for end in ends]
     return [f'*{end}' for end in ends]
 
 

@@ -57,6 +57,7 @@ WRONG = (
     'sub-01/anat/sub-01_thickness.nii.gz', 'sub-01/anat/sub-01_hemi-L_thickness.shape.gii',
     'sub-01/dwi/sub-01_dwimap.nii.gz', 'sub-01/func/sub-01_task-rest_desc-mine_bold.tsv',
     'notes.html', 'sub-01/sub-01_xfm.txt',
+    'sub-01/dwi/sub-01_mine-1_desc-preproc_dwi.nii.gz',
 )  # fmt: skip
 
 

@@ -106,7 +106,9 @@ def test_skipping_validation(tmp_path):
     write_t1w(root, '01')
     assert bids_acc(root, tmp_path / 'out', 'participant', '--dry-run').returncode == 16
     arguments = (root, tmp_path / 'out', 'participant', '--dry-run', '--skip-bids-validation')
-    assert bids_acc(*arguments).returncode == 0
+    done = bids_acc(*arguments)
+    assert done.returncode == 0
+    assert '--skip-bids-validation: dataset_description.json was not checked' in done.stderr
 
 
 def test_labels_from_a_file_with_prefix(root, tmp_path):
