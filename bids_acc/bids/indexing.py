@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -31,6 +32,9 @@ name may have (own convention)."""
 
 LABEL = re.compile(f'[a-zA-Z0-9+]{{1,{LONGEST_LABEL}}}')
 """What BIDS allows in a label, and disks in the name of a file."""
+
+INDEX = 'layout_index.sqlite'
+"""PyBIDS' name for its index."""
 
 AT_ONCE = 5000
 """Images that are written to the data base together; bounds memory."""
@@ -108,27 +112,46 @@ def open_layout(
     OutputError
         If it cannot be written.
     """
-    there = database_dir is not None and (database_dir / 'layout_index.sqlite').exists()
-    try:
-        return BIDSLayout(
-            root,
-            validate=False,
-            indexer=ImageIndexer(subjects),
-            database_path=database_dir,
-            reset_database=database_dir is not None and not there,
-        )
-    except Exception as error:
-        if database_dir is None:
-            raise
-        if there:
-            raise SettingsError(
-                f'--bids-database-dir {database_dir} holds no PyBIDS index of {root} '
-                f'({_first_line(error)}); name an empty folder, and it is made.'
+    if database_dir is None:
+        return _layout(root, subjects)
+    if not (database_dir / INDEX).exists():
+        try:
+            _make_index(root, subjects, database_dir)
+        except Exception as error:
+            raise OutputError(
+                f'--bids-database-dir {database_dir}: the index cannot be made there '
+                f'({_first_line(error)}); name a folder on a disk of this machine.'
             ) from error
-        raise OutputError(
-            f'--bids-database-dir {database_dir}: the index cannot be made there '
-            f'({_first_line(error)}).'
+    try:
+        return _layout(root, subjects, database_dir)
+    except Exception as error:
+        raise SettingsError(
+            f'--bids-database-dir {database_dir} holds no PyBIDS index of {root} '
+            f'({_first_line(error)}); name an empty folder, and it is made.'
         ) from error
+
+
+def _layout(
+    root: Path, subjects: Sequence[str] | None, database_dir: Path | None = None
+) -> BIDSLayout:
+    """Index images in memory, or in a folder unless it has an index."""
+    return BIDSLayout(
+        root, validate=False, indexer=ImageIndexer(subjects), database_path=database_dir
+    )
+
+
+def _make_index(root: Path, subjects: Sequence[str] | None, database_dir: Path) -> None:
+    """Make an index that has its name only when it is whole.
+
+    PyBIDS says in the file what it is of before it tells of any image: what a killed call leaves,
+    or another one is at work on, would be taken for all there is.
+    """
+    database_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=database_dir, prefix='.part-') as name:
+        layout = _layout(root, subjects, Path(name))
+        layout.session.close()
+        layout.connection_manager.engine.dispose()
+        (Path(name) / INDEX).replace(database_dir / INDEX)
 
 
 def _first_line(error: Exception) -> str:

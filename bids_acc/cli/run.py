@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         See the table of exit codes in the README.
     """
     os.environ.setdefault('NO_ET', '1')  # nipype's version check goes to the network
-    os.environ.setdefault('MPLBACKEND', 'Agg')
+    os.environ['MPLBACKEND'] = 'Agg'  # notebooks set one that no other process can load
     if not _has_home():
         os.environ['HOME'] = '/'  # as Docker does; PyBIDS trips over it otherwise
     interruption.listen()

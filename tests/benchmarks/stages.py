@@ -84,13 +84,12 @@ def used(whose: int) -> float:
 
 
 def run_inside(words: list[str]) -> None:
-    """Run the command in this process, and print its CPU time, that of its workers, and memory."""
+    """Run the command in this process, and print its CPU time and that of its workers."""
     from bids_acc.cli.run import main as run_command
 
     code = run_command(words)
     own, workers = used(resource.RUSAGE_SELF), used(resource.RUSAGE_CHILDREN)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({'code': int(code), 'own': own, 'workers': workers, 'memory_mb': memory}))
+    print(json.dumps({'code': int(code), 'own': own, 'workers': workers}))
 
 
 def scheduler_share(folder: Path, n_people: int) -> None:
@@ -107,8 +106,8 @@ def scheduler_share(folder: Path, n_people: int) -> None:
         row = json.loads(done.stdout.splitlines()[-1])
         whole = row['own'] + row['workers']
         print(f'{n_people} of the demo, {kind}: {whole:.1f} CPU s, exit code {row["code"]}; '
-              f'{row["own"]:.1f} s of it ({row["own"] / whole:.1%}) and '
-              f'{row["memory_mb"]:.0f} MB in the process that schedules')  # fmt: skip
+              f'{row["own"]:.1f} s of it ({row["own"] / whole:.1%}) in the process that '
+              'schedules')  # fmt: skip
 
 
 def main() -> None:

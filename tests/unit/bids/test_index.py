@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bids_acc.bids.index import ImageIndex
-from bids_acc.bids.indexing import iter_images
+from bids_acc.bids.indexing import ImageIndexer, iter_images
 from tests.synthetic.bids_folder import write_dataset
 
 IMAGES = (
@@ -63,6 +63,21 @@ def test_a_data_base_holds_everybody(tmp_path):
         assert [i.path for s in ('01', '02') for i in index.get(subject=s)] == [
             str(root / name) for name in IMAGES
         ]
+
+
+def test_an_index_that_was_broken_off_is_not_believed(tmp_path, monkeypatch):
+    root = write(tmp_path / 'raw')
+
+    def broken_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ImageIndexer, '__call__', broken_off)
+        with pytest.raises(KeyboardInterrupt):
+            ImageIndex(root, None, tmp_path / 'db')
+    index = ImageIndex(root, None, tmp_path / 'db')
+    assert [i.path for i in index.get(subject='02')] == [str(root / IMAGES[2])]
+    assert [path.name for path in (tmp_path / 'db').iterdir()] == ['layout_index.sqlite']
 
 
 def test_a_folder_named_as_an_image_is_in_the_index_to_be_refused(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bids_acc.cli.run import ENOUGH_FILES, _allow_files, _has_home, _internal
+from bids_acc.cli.run import ENOUGH_FILES, _allow_files, _has_home, _internal, main
 from bids_acc.exceptions import FEW_FILES, ExitCode
 
 
@@ -49,3 +49,10 @@ def test_a_home_of_somebody_else_is_none(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(os, 'stat', closed)
     assert not _has_home()
+
+
+def test_the_backend_of_a_notebook_is_not_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('MPLBACKEND', 'module://matplotlib_inline.backend_inline')
+    with pytest.raises(SystemExit):
+        main(['--version'])
+    assert os.environ['MPLBACKEND'] == 'Agg'
