@@ -376,6 +376,8 @@ def people_of(row: pd.Series, frame: pd.DataFrame, scheme: str) -> pd.DataFrame 
     groups = counts(row['n_per_group'])
     if groups:
         frame = frame[frame['group'].isin(groups)]
+    if not pd.api.types.is_numeric_dtype(frame[response]):  # counts, as of sex by group
+        return None
     frame = frame.dropna(subset=sorted(needed))
     return frame if len(frame) == row['n'] else None
 
