@@ -56,13 +56,14 @@ from bids_acc.group.folders import (
     PAGE,
     atlas_folder,
     model_folder,
+    model_folders,
     parcels_folder,
     whole_folder,
     write_index,
 )
 from bids_acc.group.function.run import function_quality
 from bids_acc.group.image_sensitivity import values_left_out, with_gates_of_images
-from bids_acc.group.measures.files import read_edited
+from bids_acc.group.measures.files import columns_written, read_edited
 from bids_acc.group.measures.run import (
     TAKEN,
     analysed_session,
@@ -174,7 +175,8 @@ def run_group(
         people = {row['participant_id'] for row in plan}
         # before verdicts and gates: the table is what its author wants analysed, and neither is
         # applied to it again
-        given, told = read_edited(Path(settings.group.measures), people)
+        before = columns_written(model_folders(output_dir))
+        given, told = read_edited(Path(settings.group.measures), people, before)
         cohort = cohort_of(given, cohort)
         for text in told:
             LOGGER.warning('%s', text)

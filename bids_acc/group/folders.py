@@ -54,6 +54,17 @@ def model_folder(output_dir: Path, name: str | None) -> Path:
     return output_dir / GROUP_FOLDER / f'model-{plain or NO_MODEL}'
 
 
+def model_folders(output_dir: Path) -> list[Path]:
+    """Return the folders of all models that an output folder has results of.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the derivative data set.
+    """
+    return sorted((output_dir / GROUP_FOLDER).glob('model-*'))
+
+
 def parcels_folder(
     output_dir: Path,
     options: ParcellationOptions,

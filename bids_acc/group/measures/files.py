@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -266,7 +266,40 @@ def read_measures(path: Path) -> Measures:
         If it cannot be read, a participant and session has two rows, or a gated level disagrees
         with the level and its verdict.
     """
-    return _measures_of(path, *_read_files(path))
+    raw, sidecar = _read_files(path)
+    return _measures_of(path, _respelt(raw, sidecar), sidecar)
+
+
+def columns_written(folders: Iterable[Path]) -> set[str]:
+    """Return the columns of the tables of measures that lie in some folders.
+
+    Parameters
+    ----------
+    folders : iterable of Path
+        Such as those of the models of an output folder; one without a table gives none.
+    """
+    sidecars = [(folder / TABLE).with_suffix('.json') for folder in folders]
+    return {name for path in sidecars if path.is_file() for name in read_sidecar(path)}
+
+
+def _respelt(raw: RawTable, names: Iterable[str]) -> RawTable:
+    """Give columns their own spelling back where only upper and lower case differ.
+
+    R (``janitor::clean_names``), SPSS and SQL write names in one case; a metabolite would not be
+    known by ``glx``.
+    """
+    lower: dict[str, set[str]] = {}
+    for name in names:
+        lower.setdefault(name.lower(), set()).add(name)
+    taken = set(raw.header)
+    header = []
+    for name in raw.header:
+        known = lower.get(name.lower(), set()) - {name}
+        # a second column of that name, or two that it could be, are left as they stand
+        own = known.pop() if name not in lower.get(name.lower(), ()) and len(known) == 1 else name
+        header.append(own if own not in taken else name)
+        taken.add(header[-1])
+    return replace(raw, header=tuple(header))
 
 
 def _read_files(path: Path) -> tuple[RawTable, dict[str, object]]:
@@ -302,7 +335,9 @@ def _measures_of(path: Path, raw: RawTable, sidecar: Mapping[str, object]) -> Me
     return found
 
 
-def read_edited(path: Path, known: Iterable[str]) -> tuple[Measures, list[str]]:
+def read_edited(
+    path: Path, known: Iterable[str], columns: Iterable[str] = ()
+) -> tuple[Measures, list[str]]:
     """Read a table that somebody has edited: columns of people as in participants.tsv.
 
     Parameters
@@ -311,6 +346,9 @@ def read_edited(path: Path, known: Iterable[str]) -> tuple[Measures, list[str]]:
         As for `read_measures`.
     known : iterable of str
         Participants who have results, with prefix.
+    columns : iterable of str
+        Names of columns that tables of this output folder have, beside those of the JSON file;
+        one that differs from them in case only is read as it.
 
     Returns
     -------
@@ -326,6 +364,7 @@ def read_edited(path: Path, known: Iterable[str]) -> tuple[Measures, list[str]]:
         As `read_measures`, and if two labels could be one person.
     """
     raw, sidecar = _read_files(path)
+    raw = _respelt(raw, {*sidecar, *columns})
     known = set(known)
     # spreadsheets get a row of means below the data; read as a person it would be in every
     # comparison

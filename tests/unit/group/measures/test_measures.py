@@ -15,7 +15,12 @@ import pytest
 from scipy import stats
 
 from bids_acc.exceptions import InputDataError, MissingInputError
-from bids_acc.group.measures.files import read_edited, read_measures, write_measures
+from bids_acc.group.measures.files import (
+    columns_written,
+    read_edited,
+    read_measures,
+    write_measures,
+)
 from bids_acc.group.measures.snippets import write_snippets
 from bids_acc.group.measures.table import build_measures, long_form, parcels_by_side
 from bids_acc.group.measures.ungated import (
@@ -387,6 +392,22 @@ def test_people_of_an_edited_table_are_read_as_in_participants_tsv(written):
     assert f'It has {len(who)} people' in text
     assert 'age: not possible and left out: -9' in text
     assert 'dx: read as missing: unknown (2)' in text
+
+
+@pytest.mark.parametrize('case', [str.lower, str.upper])
+def test_columns_in_another_case_are_known(written, case):
+    """As R's clean_names and SQL write them."""
+    plain, _ = read_edited(edited(written, lambda table: table), [])
+    path = edited(written, lambda table: table.rename(columns=case))
+    found, notes = read_edited(path, [], columns_written([written.parent]))
+    assert found.meanings == plain.meanings
+    assert not any(' 0 of metabolites' in note for note in notes)
+
+
+def test_a_column_that_two_could_be_is_left_as_it_stands(written):
+    path = edited(written, lambda table: table.assign(DX='x', Score2='1', score2='2'))
+    found, _ = read_edited(path, [], {'dx', 'SCORE2', 'Score2'})
+    assert {'dx', 'DX', 'Score2', 'score2'} <= set(found.wide)
 
 
 def test_people_of_the_table_only_and_of_the_results_only_are_named(written):
