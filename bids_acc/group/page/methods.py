@@ -14,6 +14,7 @@ from bids_acc.derivatives.outputs import output_spec
 from bids_acc.group.cohort.acquisition import acquisition_sentences
 from bids_acc.group.formulas.inference import one_sided_level
 from bids_acc.group.opnmf.choice import THRESHOLD
+from bids_acc.group.page.further_methods import followed_up, further_sentences, rows_with_tests
 from bids_acc.group.parcels.files import one_matrix_per_cohort
 from bids_acc.group.parcels.measures import SUMMED_METRICS
 from bids_acc.group.parcels.parcellation import ParcellationResult
@@ -29,12 +30,6 @@ CORRECTIONS: Mapping[str, str] = {
     'bonferroni': 'by the method of Bonferroni',
     'holm': 'by the method of Holm (1979)',
 }
-RULES: Mapping[str, str] = {
-    'every': 'significant in every cohort',
-    'any': 'significant in any cohort',
-}
-
-
 RANK_RULES: Mapping[str, str] = {
     'variation': 'of the numbers whose stability index was at least {threshold:g} in every cohort '
     'and whose gain exceeded that of data exchanged between sessions, the one at which the gain '
@@ -108,7 +103,12 @@ def methods_text(run: GroupRun) -> list[str]:
     if result is not None:
         paragraphs.append(_parcels_in_words(run, result))
     if run.model is not None and run.tables:
-        paragraphs.append(' '.join(_statistics_in_words(run.model, run.tables)))
+        further = ' '.join(further_sentences(run.model, run.tables))
+        paragraphs += [
+            ' '.join(_comparisons_in_words(run.model, run.tables)),
+            *[further] * bool(further),
+            ' '.join(_inference_in_words(run.model, run.tables)),
+        ]
         if 'mrs_group' in run.tables and run.model.content['Mrs']['Gate']:
             gate = run.model.spectra_gate
             artefacts = () if gate is None else gate.artefacts
@@ -118,7 +118,7 @@ def methods_text(run: GroupRun) -> list[str]:
     return paragraphs
 
 
-def _statistics_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
+def _comparisons_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
     """Describe the comparisons that were made, sentence by sentence."""
     content = model.content
     names = ', '.join(map(_covariate_in_words, model.covariates))
@@ -135,14 +135,11 @@ def _statistics_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> It
         yield f'Groups: {groups}.'
     if 'posthoc' in tables:
         kind = {'adjusted': 't tests of covariate-adjusted means', 'plain': 'two-sample t tests'}
-        rule = RULES.get(content['Replication']['Rule'])
-        # with one cohort there is nothing to replicate in, whatever the rule is called
-        if rule and model.cohort is None:
-            rule = 'significant'
+        rule = followed_up(model)
         where = f'where the effect of group was {rule}' if rule else 'for every response'
         yield f'Pairs of groups were compared by {kind[content["PostHoc"]["Report"]]} {where}.'
     asked = content['Vertexwise']
-    if asked is not None and _has_rows(tables, 'vertexwise'):
+    if asked is not None and len(rows_with_tests(tables, 'vertexwise')):
         parts = {'roi': 'of the region', 'cortex': 'of the whole cortex'}
         yield (
             f'Groups were compared with the same covariates at every vertex '
@@ -161,7 +158,7 @@ def _statistics_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> It
         )
     if 'mrs_group' in tables:
         yield from _levels_in_words(model, names)
-    if _has_rows(tables, 'interactions'):
+    if len(rows_with_tests(tables, 'interactions')):
         yield (
             f'Whether the difference between groups depends on {listed(content["Interactions"])} '
             'was tested by the interaction with group, each in a model of its own beside all main '
@@ -175,6 +172,11 @@ def _statistics_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> It
             'Relations to clinical scores were estimated within groups (one slope, group in the '
             'model) where a sample had several groups; pooled correlations stand beside them.'
         )
+
+
+def _inference_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
+    """Say how p values and intervals of all analyses were made."""
+    content = model.content
     if _permuted(tables):
         yield (
             f'Comparisons in which a group had fewer than {content["ExactBelow"]} people, and '
@@ -220,13 +222,13 @@ def _intervals_in_words(model: Model) -> str:
 def _visits_in_words(model: Model, tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
     """Describe what was done with several sessions."""
     sessions = model.content['Sessions']
-    if _has_rows(tables, 'reliability'):
+    if len(rows_with_tests(tables, 'reliability')):
         yield (
             f'Reliability of {listed(sessions["Reliability"])} was estimated by ICC(2,1), the '
             'standard error of measurement and the smallest detectable change (Shrout and Fleiss '
             '1979; de Vet et al. 2006).'
         )
-    if _has_rows(tables, 'change') or _has_rows(tables, 'trial'):
+    if len(rows_with_tests(tables, 'change')) or len(rows_with_tests(tables, 'trial')):
         yield from _trial_in_words(sessions, model.group.reference)
 
 
@@ -259,11 +261,6 @@ def _trial_in_words(sessions: SessionsEntry, reference: str) -> Iterator[str]:
             'The two treatments of the crossover were compared by the t test of within-person '
             'differences between the two orders (Hills and Armitage 1979).'
         )
-
-
-def _has_rows(tables: Mapping[str, pd.DataFrame], name: str) -> bool:
-    """Tell whether a table has a test."""
-    return name in tables and bool(tables[name]['p_unc'].notna().any())
 
 
 def _covariate_in_words(covariate: Covariate) -> str:

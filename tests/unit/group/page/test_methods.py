@@ -23,9 +23,9 @@ def statistics_in_words(model, *tables, **content):
         settings=SimpleNamespace(random_seed=7), acquisition=pd.DataFrame, processing=[],
         cohort=SimpleNamespace(mrs=None, flow=pd.DataFrame()),
     )  # fmt: skip
-    text, version = methods_text(run)
+    *texts, version = methods_text(run)
     assert version.endswith('seed 7.')
-    return text
+    return ' '.join(texts)
 
 
 def test_groups_covariates_and_follow_up_are_those_of_the_model():
