@@ -353,10 +353,44 @@ def _evidence(row: pd.Series) -> str:
     parts = [
         effect_words(row),
         f'{kind} p {p}' if p.startswith('<') else f'{kind} p = {p}',
-        f'n = {int(row["n"])}' if pd.notna(row.get('n')) else '',
+        people_words(row),
         EXPLAINED if row['explained'] else '',
     ]
     return ', '.join(part for part in parts if part)
+
+
+def people_words(row: pd.Series) -> str:
+    """Count the people of a comparison; of two groups in a model with more, those of the two.
+
+    Parameters
+    ----------
+    row : Series
+        Of a table of results; ``n``, ``n_per_group`` and ``contrast`` are read.
+
+    Returns
+    -------
+    str
+        Empty where ``n`` is missing.
+
+    Examples
+    --------
+    >>> counts = {'n': 79, 'n_per_group': 'HC=26;TRS=21;FR=32'}
+    >>> people_words(pd.Series({**counts, 'contrast': 'TRS - HC'}))
+    'n = 47 of 79 in the model'
+    >>> people_words(pd.Series({**counts, 'contrast': ''}))
+    'n = 79'
+    """
+    if pd.isna(row.get('n')):
+        return ''
+    n = int(row['n'])
+    cells = [cell.rpartition('=') for cell in text_of(row, 'n_per_group').split(';')]
+    counts = {name: int(number) for name, _, number in cells if number.isdigit()}
+    pair = text_of(row, 'contrast').split(' - ', 1)
+    if len(pair) == 2 and set(pair) <= set(counts):
+        own = sum(counts[name] for name in pair)
+        if own < n:
+            return f'n = {own} of {n} in the model'
+    return f'n = {n}'
 
 
 def other_means(

@@ -6,6 +6,7 @@ were seen at every visit (completers). Who was not is named in the table ``dropo
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, pairwise
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bids_acc.exceptions import InputDataError
+from bids_acc.exceptions import BidsAccError, InputDataError
 from bids_acc.group.formulas.design import DesignError
 from bids_acc.group.formulas.evidence import equivalence_p
 from bids_acc.group.formulas.mixed import level_order
@@ -41,6 +42,8 @@ from bids_acc.group.statistics.analyses.posthoc import adjusted_row
 from bids_acc.group.statistics.rows.kinds import NAN, Effect, StatisticalTest
 from bids_acc.group.statistics.rows.row import Row
 from bids_acc.group.statistics.study.data import Measure, Study, group_counts
+
+LOGGER = logging.getLogger(__name__)
 
 COMPLETERS = 'completers'
 
@@ -76,11 +79,27 @@ def trials(
     measures = chosen_measures(study, study.model.content['Sessions']['Measures'])
     rows: list[Row] = []
     for cohort, frame in study.cohorts(wide):
-        rows += _slopes(study, cohort, frame, measures, visits)
-        rows += _rates(study, cohort, frame, visits)
-        rows += _normalisation(study, cohort, frame, measures, visits)
-        rows += _crossover(study, cohort, frame, measures, visits)
+        parts = {
+            'slopes': _slopes(study, cohort, frame, measures, visits),
+            'response rate': _rates(study, cohort, frame, visits),
+            'normalisation': _normalisation(study, cohort, frame, measures, visits),
+            'crossover': _crossover(study, cohort, frame, measures, visits),
+        }
+        for name, part in parts.items():
+            rows += _all_or_why(name, cohort, part)
     return rows
+
+
+def _all_or_why(name: str, cohort: str, part: Iterator[Row]) -> list[Row]:
+    """Return the rows of one part of the trial, or one that says why there are none.
+
+    A wrong column of the crossover must not cost the rates of response.
+    """
+    try:
+        return list(part)
+    except (BidsAccError, ArithmeticError, np.linalg.LinAlgError) as error:
+        LOGGER.warning('%s was not done: %s', name, error)
+        return [Row(analysis=name, cohort=cohort, note=f'not done: {error}')]
 
 
 def followed(study: Study, frame: pd.DataFrame, visits: Sequence[str]) -> list[str]:

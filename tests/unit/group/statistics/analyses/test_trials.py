@@ -279,3 +279,13 @@ def test_one_treatment_in_both_periods_is_in_neither_order(trial):
     rate = row(found['trial'], analysis='crossover', term='treatment')
     assert rate['n'] == 41
     assert 'one treatment in both periods=1' in rate['excluded']
+
+
+def test_one_part_that_cannot_be_done_leaves_the_others(trial):
+    """A column of the crossover that is not there costs no rate of response."""
+    found = analysed(
+        trial, Improvement={'Score': 'madrs', 'Remission': 10},
+        Crossover={'Treatment': 'nowhere'},
+    )['trial']  # fmt: skip
+    assert "no column 'nowhere'" in found.loc[found['analysis'] == 'crossover', 'note'].item()
+    assert found.loc[found['analysis'] == 'response rate', 'p_unc'].notna().any()
