@@ -140,7 +140,8 @@ def _of_most(found: Mapping[str, tuple[FloatArray, pd.DataFrame]]) -> Matrices:
     """Keep the people whose regions most have."""
     sets: dict[str, list[str]] = {}
     for who in sorted(found):
-        sets.setdefault(found[who][1].to_csv(float_format='%.1f'), []).append(who)
+        # places to a tenth of a millimetre: atlases alike were written with other digits
+        sets.setdefault(found[who][1].round(1).to_json(orient='split'), []).append(who)
     if not sets:
         return Matrices({}, pd.DataFrame(columns=list(REGION_COLUMNS)))
     kept, *others = sorted(sets.values(), key=lambda people: (-len(people), people))

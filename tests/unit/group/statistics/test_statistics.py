@@ -479,7 +479,7 @@ def test_baseline_is_the_session_that_the_model_names(rng):
         base = make_study(model, both, None, people).baseline.set_index('participant_id')
         expected = parcels.set_index('participant_id')['value'] + shift
         np.testing.assert_allclose(base['thickness_c1'], expected)
-    with pytest.raises(InputDataError, match='there are: ses-post, ses-pre'):
+    with pytest.raises(InputDataError, match='there are: ses-pre, ses-post'):
         _ = make_study(parse_model({**MODEL, 'Sessions': {'Baseline': 'x'}}), both, None,
                        people).baseline  # fmt: skip
     lacking = both[~((both['session_id'] == 'ses-pre') & (both['participant_id'] == 'sub-05'))]
