@@ -327,7 +327,8 @@ def _parcels_in_words(run: GroupRun, result: ParcellationResult) -> str:
         'doi:10.1109/TNN.2010.2041361; Sotiras et al. 2015, '
         f'doi:10.1016/j.neuroimage.2014.11.045), {_starts(group.n_init)}. '
         f'{_sessions_in_words(result)} The number of components was examined from {low} to {high} '
-        f'in {group.n_splits} random split halves, each half standardised by itself: '
+        f'in {group.n_splits} random {"half-split" if group.n_splits == 1 else "split halves"}, '
+        'each half standardised by itself: '
         f'{RANK_RULES[group.rule].format(threshold=THRESHOLD)}; {_chosen_in_words(result)}. '
         f'Each vertex belongs to the component {parcel}; {measured}.'
     )

@@ -90,6 +90,7 @@ def parcels_in_words(source='rule', excluded=2, by_rule=4, factorized=28, **grou
 def test_parcels_are_described_by_the_settings_that_ran():
     text = parcels_in_words(k_range=(3, 6), n_splits=7, n_init=5)
     assert 'examined from 3 to 6 in 7 random split halves' in text
+    assert 'in 1 random half-split, each half' in parcels_in_words(n_splits=1)
     assert 'the best of 5 starts' in text
     assert '28 of 30 sessions took part; 2 lacked too many vertices' in text
     several = parcels_in_words(factorized=20)
