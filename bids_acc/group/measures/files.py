@@ -294,9 +294,9 @@ def _respelt(raw: RawTable, names: Iterable[str]) -> RawTable:
     taken = set(raw.header)
     header = []
     for name in raw.header:
-        known = lower.get(name.lower(), set()) - {name}
+        known = lower.get(name.lower(), {name})
         # a second column of that name, or two that it could be, are left as they stand
-        own = known.pop() if name not in lower.get(name.lower(), ()) and len(known) == 1 else name
+        own = next(iter(known)) if len(known) == 1 else name
         header.append(own if own not in taken else name)
         taken.add(header[-1])
     return replace(raw, header=tuple(header))

@@ -95,7 +95,9 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
     if run.parcellation is not None:
         cautions = [text for one in run.parcellation.curves.values() for text in one.notes]
         summary.insert(0, ' '.join([_parcels_sentence(run.parcellation.choice), *cautions]))
-    summary += list(_main_findings(run))
+    found = _found(run)
+    if run.tables and run.model is not None:
+        summary.append(findings_in_brief(found))
     # whoever stops reading after the first finding must have read it
     if 'confounding' in run.tables:  # before any result
         summary[:0] = list(run.tables['confounding']['note'])
@@ -105,7 +107,7 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
         summary=summary,
         tables=shown_tables(run),
         figures=run.figures,
-        extra=_extra_blocks(run),
+        extra=_extra_blocks(run, found),
         methods=[*methods, 'References:', *lines, FREE],
         files=list(_files(run)),
         names=own_names(run),
@@ -115,10 +117,10 @@ def page_content(run: GroupRun, folder: Path) -> GroupPage:
     )
 
 
-def _extra_blocks(run: GroupRun) -> dict[str, list[Block]]:
+def _extra_blocks(run: GroupRun, found: pd.DataFrame) -> dict[str, list[Block]]:
     """Return what stands in each section beside the tables of statistics."""
     extra: dict[str, list[Block]] = {
-        'Findings': list(_findings(run)),
+        'Findings': list(_findings(run, found)),
         'People': [
             table_block(
                 _flow_counts(run.cohort.flow), 'Who has which data',
@@ -252,17 +254,10 @@ def _files(run: GroupRun) -> Iterator[tuple[Path, str]]:
     yield run.output_dir / GROUP_FOLDER / 'index.html', 'all models of this output folder'
 
 
-def _main_findings(run: GroupRun) -> Iterator[str]:
-    """Say what was found, or that nothing was; quality is read before it."""
-    if run.tables and run.model is not None:
-        yield findings_in_brief(_found(run))
-
-
-def _findings(run: GroupRun) -> Iterator[Block]:
+def _findings(run: GroupRun, found: pd.DataFrame) -> Iterator[Block]:
     """Show what survived correction, or say that nothing did."""
     if not run.tables or run.model is None:
         return
-    found = _found(run)
     level = f'correction for multiplicity (level {run.model.alpha:g})'
     if found.empty:
         yield Block(paragraphs=[f'No comparison is significant after {level}.'])
